@@ -1,0 +1,5 @@
+//! What the program tells about itself while it runs: metrics and logs. A leaf: it knows no room.
+
+pub mod metrics;
+
+pub use metrics::Metrics;
