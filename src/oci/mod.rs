@@ -19,5 +19,5 @@ pub use digest::{Algorithm, Digest, Hasher, ParseDigestError};
 pub use manifest::{Descriptor, Manifest, ManifestError, Platform, Shape};
 pub use media_type::MediaType;
 pub use name::{ImageName, ParseNameError, Repository, UpstreamName};
-pub use reference::{ParseReferenceError, Reference, Tag};
+pub use reference::{CosignSuffix, ParseReferenceError, Reference, Tag};
 pub use table::{UpstreamNames, UpstreamTable};
