@@ -74,7 +74,7 @@ stop() {
   return 0
 }
 
-running() { kill -0 "${pid_of[$1]:-0}" 2>/dev/null; }
+running() { [ -n "${pid_of[$1]:-}" ] && kill -0 "${pid_of[$1]}" 2>/dev/null; }
 
 # Sets `port` to a loopback port that nobody listens on. Below the range that the kernel hands out to outgoing connections.
 # Not printed: a subshell would forget which ports were given away.
@@ -106,8 +106,8 @@ ready() {
   fi
 }
 
-# registry NAME PROGRAM PORT: distribution v3 (`registry`) or Debian's 2.8 (`docker-registry`); both read this configuration.
-registry() {
+# start_registry NAME PROGRAM PORT: distribution v3 (`registry`) or Debian's 2.8 (`docker-registry`); both read this configuration.
+start_registry() {
   local name=$1 program=$2 address=127.0.0.1:$3
   mkdir -p "$work/$name"
   cat >"$work/$name.yml" <<YAML
@@ -121,8 +121,8 @@ YAML
   ready "$name" "http://$address/v2/"
 }
 
-# memory_registry NAME ARGUMENT...: the in-memory one, which can have the referrers API. Sets `address`.
-memory_registry() {
+# start_memory_registry NAME ARGUMENT...: the in-memory one, which can have the referrers API. Sets `address`.
+start_memory_registry() {
   local name=$1
   shift
   start "$name" memregistry "$@"

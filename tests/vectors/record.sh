@@ -303,7 +303,7 @@ main() {
   open_workspace
   stay_on_this_machine
   mkdir -p "$work/keys" "$output"
-  memory_registry upstream
+  start_memory_registry upstream
   push_images >>"$logs/crane.log" 2>&1
   record_each_kind_of_key
   record_signed_by_openssl

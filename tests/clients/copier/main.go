@@ -2,10 +2,10 @@
 // them, and skopeo's module has no source in reach of the Go proxy. The library below is the one that skopeo, podman, buildah
 // and CRI-O share, so what it signs and what it refuses is what they do.
 //
-//	copier [-sign-key FILE -passphrase-file FILE -identity NAME] [-policy FILE] SOURCE DESTINATION
+//	copier [-sign-key FILE -passphrase-file FILE -identity NAME] [-policy FILE] [-registries-conf FILE] SOURCE DESTINATION
 //
 // SOURCE and DESTINATION are written as for skopeo: docker://HOST/NAME:TAG or dir:PATH. Signatures are looked for and written
-// beside the image, in the registry. CONTAINERS_REGISTRIES_CONF names the registries.conf.
+// beside the image, in the registry.
 package main
 
 import (
@@ -39,16 +39,17 @@ func main() {
 	flag.StringVar(&sign.passphraseFile, "passphrase-file", "", "file with the passphrase of -sign-key")
 	flag.StringVar(&sign.identity, "identity", "", "name with tag inside the signature; default: the destination's")
 	policy := flag.String("policy", "", "policy.json that the source must satisfy; default: anything is accepted")
+	registries := flag.String("registries-conf", "", "registries.conf to map names with; default: the machine's")
 	flag.Parse()
 	if flag.NArg() != 2 {
 		log.Fatal("usage: copier [options] SOURCE DESTINATION")
 	}
-	if err := run(sign, *policy, flag.Arg(0), flag.Arg(1)); err != nil {
+	if err := run(sign, *policy, *registries, flag.Arg(0), flag.Arg(1)); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(sign signing, policyFile, source, destination string) error {
+func run(sign signing, policyFile, registriesConf, source, destination string) error {
 	from, err := parse(source)
 	if err != nil {
 		return err
@@ -67,6 +68,7 @@ func run(sign signing, policyFile, source, destination string) error {
 		return err
 	}
 	defer os.RemoveAll(system.RegistriesDirPath)
+	system.SystemRegistriesConfPath = registriesConf
 
 	options := copy.Options{
 		SourceCtx:          system,
