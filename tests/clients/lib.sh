@@ -129,3 +129,15 @@ start_memory_registry() {
   eventually 10 test -s "$logs/$name.log" || die "$name does not start"
   address=$(head -n 1 "$logs/$name.log")
 }
+
+# The binary under test: PORTCULLIS_BIN, else the release build of this checkout, else its debug build.
+portcullis_binary() {
+  local candidate
+  for candidate in "${PORTCULLIS_BIN:-}" "$repository_root/target/release/portcullis" "$repository_root/target/debug/portcullis"; do
+    if [ -n "$candidate" ] && [ -x "$candidate" ]; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  die "no portcullis binary: run \`cargo build --release\` or set PORTCULLIS_BIN"
+}

@@ -4,17 +4,6 @@
 # Names in this suite are canonical (`registry.test/acme/cosign2:v1`). How a client reaches one differs on purpose, so that
 # every way to name an upstream is used by some client: default upstream, first path segment, `ns=`, `Host`.
 
-portcullis_binary() {
-  local candidate
-  for candidate in "${PORTCULLIS_BIN:-}" "$repository_root/target/release/portcullis" "$repository_root/target/debug/portcullis"; do
-    if [ -n "$candidate" ] && [ -x "$candidate" ]; then
-      printf '%s\n' "$candidate"
-      return
-    fi
-  done
-  die "no portcullis binary: run \`cargo build --release\` or set PORTCULLIS_BIN"
-}
-
 # configure_mirror DISTRIBUTION_PORT DEBIAN_PORT: sets $mirror and $mirror_port, writes configuration and policy.
 #
 # dockerd asks its `registry-mirrors` only for Docker Hub's names and says nowhere that it means Hub, so those requests are
