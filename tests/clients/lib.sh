@@ -96,6 +96,24 @@ eventually() {
   done
 }
 
+# quietly NAME COMMAND...: preparation, whose output matters only when it fails.
+quietly() {
+  local name=$1 began=$SECONDS status
+  shift
+  set +e
+  (
+    set -e
+    "$@"
+  ) >"$logs/$name.log" 2>&1 </dev/null
+  status=$?
+  set -e
+  if [ "$status" -ne 0 ]; then
+    tail -n 20 "$logs/$name.log" >&2
+    die "$name failed"
+  fi
+  say "$name: $((SECONDS - began)) s"
+}
+
 answers() { curl --silent --fail --output /dev/null --max-time 2 "$1"; }
 
 # ready NAME URL: waits for a server that was started as NAME, and says why when it does not come up.

@@ -21,24 +21,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 clients=(podman buildah skopeo docker docker-mirrors containerd crane oras cosign)
 [ $# -eq 0 ] || clients=("$@")
 
-# quietly NAME COMMAND...: preparation, whose output matters only when it fails.
-quietly() {
-  local name=$1 began=$SECONDS status
-  shift
-  set +e
-  (
-    set -e
-    "$@"
-  ) >"$logs/$name.log" 2>&1 </dev/null
-  status=$?
-  set -e
-  if [ "$status" -ne 0 ]; then
-    tail -n 20 "$logs/$name.log" >&2
-    die "$name failed"
-  fi
-  say "$name: $((SECONDS - began)) s"
-}
-
 start_upstreams() {
   free_port && distribution_port=$port
   start_registry distribution registry "$distribution_port"
@@ -55,7 +37,7 @@ cut_off() {
 }
 
 main() {
-  local client began=$SECONDS
+  local client began=$SECONDS since
   open_workspace
   stay_on_this_machine
   for client in "${clients[@]}"; do
@@ -71,13 +53,16 @@ main() {
   start_mirror
   for client in "${clients[@]}"; do
     ! defined "$client" start || call "$client" start
-    say "$client ..."
+    since=$SECONDS
     online "$client"
+    say "$client: $((SECONDS - since)) s"
   done
   say "the upstreams are stopped and the mirror is restarted ..."
   cut_off
   for client in "${clients[@]}"; do
+    since=$SECONDS
     offline "$client"
+    say "$client without upstream: $((SECONDS - since)) s"
   done
   say "real clients: $((SECONDS - began)) s"
   print_table "${clients[@]}"
