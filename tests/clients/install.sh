@@ -113,6 +113,7 @@ install_one() {
 }
 
 main() {
+  command -v go >/dev/null || { echo "install: Go 1.26 or newer is needed to build what Debian does not have" >&2; exit 1; }
   mkdir -p "$TOOLS/bin" "$TOOLS/stamps"
   [ $# -gt 0 ] || set -- apt crane oras registry memregistry conformance copier cosign2 cosign3 cargo-deny
   local name

@@ -105,7 +105,7 @@ main() {
   start_registry upstream registry "$port"
   quietly seed seed "127.0.0.1:$port"
   quietly configure configure "127.0.0.1:$port"
-  export SSL_CERT_FILE=$work/config/ca.pem
+  export SSL_CERT_FILE=$work/config/ca.pem CURL_CA_BUNDLE=$work/config/ca.pem
   quietly start start_container
   if ! eventually 20 answers "https://$MIRROR/v2/"; then
     engine logs portcullis >&2 || true
