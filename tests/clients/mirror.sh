@@ -58,7 +58,7 @@ TOML
 }
 
 start_mirror() {
-  start mirror "$(portcullis_binary)" serve --config "$work/mirror/portcullis.toml"
+  start mirror "$binary" serve --config "$work/mirror/portcullis.toml"
   ready mirror "http://$mirror/v2/"
 }
 

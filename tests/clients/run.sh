@@ -38,6 +38,7 @@ cut_off() {
 
 main() {
   local client began=$SECONDS since
+  binary=$(portcullis_binary)
   open_workspace
   stay_on_this_machine
   for client in "${clients[@]}"; do

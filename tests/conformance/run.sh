@@ -72,7 +72,7 @@ version = 1
 match = ["registry.test/**"]
 require = "insecure-accept-anything"
 TOML
-  start "$1" "$(portcullis_binary)" serve --config "$folder/portcullis.toml"
+  start "$1" "$binary" serve --config "$folder/portcullis.toml"
   ready "$1" "http://$mirror/v2/"
 }
 
@@ -113,6 +113,7 @@ count() { sed -n "s/.*\\b$1=\"\\([0-9]*\\)\".*/\\1/p" <<<"$counts" | grep . || e
 
 main() {
   local api version name
+  binary=$(portcullis_binary)
   open_workspace
   for api in true false; do
     name=$([ "$api" = true ] && echo referrers || echo tag-schema)

@@ -2,7 +2,7 @@
 # Builds the Dockerfile without any registry to pull base images from, and pulls a signed image through the container.
 #
 #   tests/container/run.sh             the whole build, with the host's Rust and the crates that it has fetched
-#   tests/container/run.sh prebuilt    the target `runtime-prebuilt`: the host's release binary, in a minute less per core
+#   tests/container/run.sh prebuilt    the target `runtime-prebuilt`, which takes the host's release binary
 #
 # The bases are made of Debian packages by debootstrap, from where apt is set up to fetch them. What runs afterwards runs in a
 # network namespace of its own (serve.sh). Needs root and tests/clients/install.sh (apt crane cosign3 registry).
