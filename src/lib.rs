@@ -19,3 +19,4 @@ pub mod secret;
 pub mod telemetry;
 pub mod tls;
 pub mod units;
+pub mod upstream;
