@@ -17,4 +17,5 @@ pub mod environment;
 pub mod oci;
 pub mod secret;
 pub mod telemetry;
+pub mod timestamp;
 pub mod units;
