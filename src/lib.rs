@@ -18,4 +18,5 @@ pub mod oci;
 pub mod secret;
 pub mod telemetry;
 pub mod timestamp;
+pub mod trust;
 pub mod units;

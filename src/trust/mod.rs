@@ -1,0 +1,29 @@
+//! The gate's judgement: may this manifest be served?
+//!
+//! A **policy** is rules over **authorities**; an authority is someone who can vouch. Exactly one rule
+//! covers a repository, the most specific. **Evidence** is what registries hold about a manifest:
+//! signatures. [`gather`] finds it, [`decide`] makes a **verdict** of it, and a verdict has three
+//! outcomes, never two: admitted, denied, undecided. Only the first serves; "nobody could look" is
+//! neither of the others, and absence is never believed before it was seen.
+//!
+//! What holds everywhere in here (`signatures.md` 0):
+//!
+//! - A signature goes through five steps in types, each of which can only be made from the one before:
+//!   parse within bounds, authenticate the bytes, authenticate the key at a time, bind to *this*
+//!   digest, authorize. A wire format supplies the first; nobody can leave one of the others out.
+//! - Tags, subjects, annotations and artifact types are written by strangers: they say where to look
+//!   and never what is true. What counts is what the signed bytes say.
+//! - One bad signature does not hide a good one, and one good one is never counted twice.
+//! - Judging is pure: bytes and a time go in. Only [`evidence`](EvidenceSource) waits for anything.
+//!
+//! Judging costs up to 64 signatures times the keys that a rule asks, each 0.1 to 0.5 ms.
+
+mod json;
+pub mod keys;
+mod pem;
+#[cfg(test)]
+mod vectors;
+mod verdict;
+mod words;
+
+pub use self::verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict};
