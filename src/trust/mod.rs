@@ -20,6 +20,9 @@
 
 mod json;
 pub mod keys;
+mod log;
+mod named;
+mod payload;
 mod pem;
 #[cfg(test)]
 mod vectors;
