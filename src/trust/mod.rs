@@ -24,9 +24,17 @@ mod log;
 mod named;
 mod payload;
 mod pem;
+mod places;
+mod policy;
 #[cfg(test)]
 mod vectors;
 mod verdict;
 mod words;
 
-pub use self::verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict};
+pub use self::{
+    policy::{
+        Authority, AuthorityKey, Denial, Denied, Exception, Group, Pattern, PatternError, Place,
+        Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind, Window,
+    },
+    verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
+};
