@@ -18,23 +18,35 @@
 //!
 //! Judging costs up to 64 signatures times the keys that a rule asks, each 0.1 to 0.5 ms.
 
+mod classic;
+mod evidence;
+mod format;
+mod hearing;
 mod json;
 pub mod keys;
 mod log;
 mod named;
+mod outright;
 mod payload;
 mod pem;
 mod places;
 mod policy;
+mod sentence;
+mod steps;
+mod tree;
 #[cfg(test)]
 mod vectors;
 mod verdict;
+mod verify;
 mod words;
 
 pub use self::{
+    evidence::{Evidence, EvidenceSource, LookFailure, gather},
+    outright::{deny_listed, failed, readable_artifact, unreachable, unsupported},
     policy::{
         Authority, AuthorityKey, Denial, Denied, Exception, Group, Pattern, PatternError, Place,
         Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind, Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
+    verify::decide,
 };
