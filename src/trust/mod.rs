@@ -32,6 +32,7 @@ mod pem;
 mod places;
 mod policy;
 mod sentence;
+pub mod signing;
 mod steps;
 mod tree;
 #[cfg(test)]
