@@ -18,6 +18,7 @@
 //!
 //! Judging costs up to 64 signatures times the keys that a rule asks, each 0.1 to 0.5 ms.
 
+mod artifact;
 mod classic;
 mod evidence;
 mod format;
@@ -42,6 +43,7 @@ mod verify;
 mod words;
 
 pub use self::{
+    artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
     outright::{deny_listed, failed, readable_artifact, unreachable, unsupported},
     policy::{

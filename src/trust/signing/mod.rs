@@ -13,3 +13,6 @@ pub use self::{
     encrypted::{EncryptedKeyError, decrypt, encrypt},
     key::{PrivateKey, PrivateKeyError},
 };
+
+#[cfg(test)]
+mod tests;
