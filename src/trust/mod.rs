@@ -21,6 +21,8 @@
 mod artifact;
 mod classic;
 mod evidence;
+#[cfg(test)]
+mod fixtures;
 mod format;
 mod hearing;
 mod json;

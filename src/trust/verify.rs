@@ -147,3 +147,8 @@ fn verdict(
         inherited_from: None,
     }
 }
+
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod tests;

@@ -176,3 +176,6 @@ fn rule_that_asks<'p>(
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Signatures of one format that are examined. cosign stops at 1000, notation at 100.
 pub(super) const MAX_SIGNATURES: usize = 64;
+
+#[cfg(test)]
+mod tests;

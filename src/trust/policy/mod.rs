@@ -291,3 +291,6 @@ fn trust_hash_of(authorities: &[Authority]) -> String {
     }
     hex_of(&hasher.finalize())
 }
+
+#[cfg(test)]
+mod tests;
