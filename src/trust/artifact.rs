@@ -14,7 +14,12 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{classic::SIGNATURE, evidence::MAX_SIGNATURES, json::Json, payload::Payload};
+use super::{
+    classic::SIGNATURE,
+    evidence::MAX_SIGNATURES,
+    json::{Json, member_names},
+    payload::Payload,
+};
 use crate::oci::{
     Descriptor, Manifest, MediaType, Shape,
     media_type::{
@@ -183,10 +188,8 @@ fn lists_only(rootfs: Json, layers: &[Descriptor]) -> bool {
 
 /// Whether `content` is an object with exactly the members `all` and one of `one_of`.
 fn has_members(content: &[u8], all: &[&str], one_of: &[&str]) -> bool {
-    let Ok(members) = Json::parse(content).and_then(|json| json.object("the document")) else {
-        return false;
-    };
-    let names: Vec<_> = members.iter().map(|(name, _)| name.as_str()).collect();
+    let Ok(names) = member_names(content) else { return false };
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
     let alternatives = names.iter().filter(|name| one_of.contains(name)).count();
     all.iter().all(|name| names.contains(name))
         && names.iter().all(|name| all.contains(name) || one_of.contains(name))

@@ -7,7 +7,10 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Number;
 
 /// A document without ambiguity.
@@ -98,6 +101,18 @@ impl Json {
     }
 }
 
+/// The names of the members of the object that `bytes` hold, each once and at most
+/// [`MAX_MEMBERS`]. The values are read over and not kept, so that a large document costs no more
+/// memory than itself.
+///
+/// # Errors
+/// When `bytes` are no such object.
+pub(super) fn member_names(bytes: &[u8]) -> Result<Vec<String>, Malformed> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Malformed("it is not UTF-8".into()))?;
+    let Names(names) = serde_json::from_str(text).map_err(|error| Malformed(error.to_string()))?;
+    Ok(names)
+}
+
 /// Why a document was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -105,6 +120,37 @@ pub(super) struct Malformed(pub(super) String);
 
 /// Objects and lists inside each other. Real documents use five; serde_json would allow 128.
 const MAX_DEPTH: usize = 32;
+/// Members of an object whose values are not kept.
+const MAX_MEMBERS: usize = 16;
+
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamesVisitor;
+
+        impl<'de> Visitor<'de> for NamesVisitor {
+            type Value = Names;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Names, A::Error> {
+                let mut names: Vec<String> = Vec::new();
+                while let Some((name, IgnoredAny)) = access.next_entry()? {
+                    if names.len() == MAX_MEMBERS || names.contains(&name) {
+                        return Err(A::Error::custom("it has too many members, or one twice"));
+                    }
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
+        }
+
+        deserializer.deserialize_map(NamesVisitor)
+    }
+}
 
 /// Reads a value that may hold this many levels.
 #[derive(Clone, Copy)]
@@ -223,11 +269,23 @@ mod tests {
         assert_eq!(read("[]"), Err("it is not an object".to_owned()));
     }
 
+    #[test]
+    fn names_of_members_are_read_without_their_values() {
+        let names = |text: &str| member_names(text.as_bytes()).ok();
+        assert_eq!(names(r#"{"a":[1,{"b":2}],"c":null}"#), Some(vec!["a".into(), "c".into()]));
+        let many = (0..17).map(|at| format!("\"{at}\":0")).collect::<Vec<_>>().join(",");
+        for bad in [r#"{"a":1,"a":2}"#, "[]", "{}x", "{\"a\":}", "", &format!("{{{many}}}")] {
+            assert_eq!(names(bad), None, "{bad}");
+        }
+    }
+
     proptest! {
         #[test]
         fn parsing_never_panics(bytes: Vec<u8>, text in "[\\[\\]{}:,\"a0e. ]{0,60}") {
-            let _ = Json::parse(&bytes);
-            let _ = Json::parse(text.as_bytes());
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                let _ = Json::parse(bytes);
+                let _ = member_names(bytes);
+            }
         }
     }
 }

@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// Made by cosign 2.0 with Rekor's public instance: the `containers-image` vectors hold it too.
+    /// Made by `cosign generate-key-pair`.
     const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEztXUsy/RF5pvjUM1a+wXrZO0Sdvw
 z6VW8bOKbW5Nvs3KgE75ztsxCkJXG4OxcYWFsGvHHLtDRkkYOE2ie1u0Yg==

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::trust::vectors;
 
-/// `openssl ecparam -genkey`, `openssl rsa`, `openssl genpkey`: the public halves.
+/// Made by `cosign generate-key-pair`.
 const P256: &str = "-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEztXUsy/RF5pvjUM1a+wXrZO0Sdvw
 z6VW8bOKbW5Nvs3KgE75ztsxCkJXG4OxcYWFsGvHHLtDRkkYOE2ie1u0Yg==
