@@ -17,6 +17,8 @@ pub mod environment;
 pub mod oci;
 pub mod secret;
 pub mod telemetry;
+pub mod timestamp;
 pub mod tls;
+pub mod trust;
 pub mod units;
 pub mod upstream;

@@ -1,0 +1,200 @@
+//! Signature artifacts: what may be read without a rule, because it is signature material and cannot
+//! be anything else (G-48).
+//!
+//! Clients verify too, so the mirror must hand signatures out, and nobody signs signatures. An
+//! attacker would therefore store a runnable image where a signature is expected: under
+//! `sha256-<hex>.sig`, under an artifact type, as a referrer. Nothing of that is looked at here. What
+//! is looked at is what a client would run: the manifest lists only layers of one signature type and
+//! of a signature's size, its configuration describes nothing, and each layer parses as the document
+//! that its type claims. A JSON document is neither a tar archive nor anything compressed, so no
+//! runtime can unpack it.
+//!
+//! COSE signatures of Notation are not in the list: bytes can be both COSE and a tar archive. They
+//! come with the format itself.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    classic::SIGNATURE,
+    evidence::MAX_SIGNATURES,
+    json::{Json, member_names},
+    payload::Payload,
+};
+use crate::oci::{
+    Descriptor, Manifest, MediaType, Shape,
+    media_type::{
+        COSIGN_SIGNATURE_ARTIFACT, COSIGN_SIMPLE_SIGNING, DSSE_ENVELOPE, OCI_CONFIG, OCI_EMPTY,
+    },
+};
+
+/// Whether `manifest` lists signature material and nothing else. Its configuration and every layer
+/// have to pass [`is_signature_config`] and [`is_signature_payload`] as well.
+#[must_use]
+pub fn is_signature_artifact(manifest: &Manifest) -> bool {
+    let Shape::Image { config, layers } = &manifest.shape else { return false };
+    let Some(kind) = layers.first().and_then(|layer| Kind::of(&layer.media_type)) else {
+        return false;
+    };
+    manifest.media_type == MediaType::OciManifest
+        && layers.len() <= MAX_SIGNATURES
+        && layers.iter().all(|layer| kind.describes(layer))
+        && kind.allows(config)
+        && (manifest.subject.is_some() || !kind.is_referrer())
+}
+
+/// Whether `content` is a configuration that describes nothing to run: empty, or what cosign writes
+/// beside `layers`.
+#[must_use]
+pub fn is_signature_config(media_type: &str, content: &[u8], layers: &[Descriptor]) -> bool {
+    match media_type {
+        OCI_EMPTY | NOTATION => content == b"{}",
+        OCI_CONFIG | COSIGN_SIGNATURE_ARTIFACT => {
+            Json::parse(content).is_ok_and(|config| describes_nothing(config, layers))
+        }
+        _ => false,
+    }
+}
+
+/// Whether `content` is the document that `media_type` claims.
+#[must_use]
+pub fn is_signature_payload(media_type: &str, content: &[u8]) -> bool {
+    let Some(kind) = Kind::of(media_type) else { return false };
+    content.len() as u64 <= kind.limit()
+        && match kind {
+            Kind::SimpleSigning => Payload::parse(content).is_ok(),
+            Kind::Dsse => has_members(content, &["payload", "payloadType", "signatures"], &[]),
+            Kind::Bundle => {
+                let content_of = ["messageSignature", "dsseEnvelope"];
+                has_members(content, &["mediaType", "verificationMaterial"], &content_of)
+            }
+            Kind::Jws => {
+                has_members(content, &["payload", "protected", "header", "signature"], &[])
+            }
+        }
+}
+
+/// What signature material there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Bundle,
+    Dsse,
+    Jws,
+    SimpleSigning,
+}
+
+impl Kind {
+    fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            COSIGN_SIMPLE_SIGNING => Some(Self::SimpleSigning),
+            DSSE_ENVELOPE => Some(Self::Dsse),
+            BUNDLE => Some(Self::Bundle),
+            JWS => Some(Self::Jws),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a layer.
+    const fn limit(self) -> u64 {
+        match self {
+            Self::SimpleSigning => 64 << 10,
+            Self::Jws => 1 << 20,
+            // Attestations carry whole bills of materials.
+            Self::Bundle | Self::Dsse => 16 << 20,
+        }
+    }
+
+    /// Whether it is only ever found by what it refers to.
+    const fn is_referrer(self) -> bool {
+        matches!(self, Self::Bundle | Self::Jws)
+    }
+
+    fn describes(self, layer: &Descriptor) -> bool {
+        let signature = layer.annotations.get(SIGNATURE).map(String::as_str);
+        let is_signed = match self {
+            Self::SimpleSigning => {
+                signature.is_some_and(|text| !text.is_empty() && STANDARD.decode(text).is_ok())
+            }
+            // cosign writes the annotation on attestations too, and leaves it empty.
+            Self::Dsse => signature.is_none_or(str::is_empty),
+            Self::Bundle | Self::Jws => true,
+        };
+        Self::of(&layer.media_type) == Some(self) && layer.size <= self.limit() && is_signed
+    }
+
+    fn allows(self, config: &Descriptor) -> bool {
+        match config.media_type.as_str() {
+            OCI_EMPTY => config.size == 2,
+            OCI_CONFIG => !self.is_referrer() && config.size <= MAX_CONFIG,
+            COSIGN_SIGNATURE_ARTIFACT => self == Self::SimpleSigning && config.size <= MAX_CONFIG,
+            NOTATION => self == Self::Jws && config.size == 2,
+            _ => false,
+        }
+    }
+}
+
+/// A Sigstore bundle.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// A Notation signature as a JSON Web Signature.
+const JWS: &str = "application/jose+json";
+/// The configuration of a Notation signature in its older form.
+const NOTATION: &str = "application/vnd.cncf.notary.signature";
+/// Bytes of a configuration. cosign writes 109 per signature and 124 around them.
+const MAX_CONFIG: u64 = 16 << 10;
+
+/// Members of an image configuration that a signature's may have, each without saying anything.
+fn describes_nothing(config: Json, layers: &[Descriptor]) -> bool {
+    let Ok(members) = config.object("the configuration") else { return false };
+    members.into_iter().all(|(name, value)| match name.as_str() {
+        "architecture" | "os" => value == Json::Text(String::new()),
+        "author" | "created" => matches!(value, Json::Text(_)),
+        "config" => value == Json::Null || value == Json::Object(Vec::new()),
+        "history" => is_plain_history(value, layers.len()),
+        "rootfs" => lists_only(value, layers),
+        _ => false,
+    })
+}
+
+/// At most one entry per layer, of dates and remarks alone.
+fn is_plain_history(history: Json, layers: usize) -> bool {
+    let plain = |entry: Json| {
+        entry.object("an entry").is_ok_and(|members| {
+            members.iter().all(|(name, value)| {
+                matches!(name.as_str(), "author" | "comment" | "created" | "created_by")
+                    && matches!(value, Json::Text(_))
+            })
+        })
+    };
+    match history {
+        Json::Null => true,
+        Json::List(entries) => entries.len() <= layers && entries.into_iter().all(plain),
+        _ => false,
+    }
+}
+
+/// The "file system" of a signature is the payloads themselves, and no archive.
+fn lists_only(rootfs: Json, layers: &[Descriptor]) -> bool {
+    let Ok([kind, ids]) = rootfs.members("`rootfs`", ["type", "diff_ids"]) else { return false };
+    let listed = match ids {
+        Json::Null => Vec::new(),
+        Json::List(ids) => ids,
+        _ => return false,
+    };
+    let is_payload =
+        |(id, layer): (&Json, &Descriptor)| *id == Json::Text(layer.digest.to_string());
+    kind == Json::Text("layers".to_owned())
+        && (listed.is_empty() || listed.len() == layers.len())
+        && listed.iter().zip(layers).all(is_payload)
+}
+
+/// Whether `content` is an object with exactly the members `all` and one of `one_of`.
+fn has_members(content: &[u8], all: &[&str], one_of: &[&str]) -> bool {
+    let Ok(names) = member_names(content) else { return false };
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let alternatives = names.iter().filter(|name| one_of.contains(name)).count();
+    all.iter().all(|name| names.contains(name))
+        && names.iter().all(|name| all.contains(name) || one_of.contains(name))
+        && (one_of.is_empty() || alternatives == 1)
+}
+
+#[cfg(test)]
+mod tests;

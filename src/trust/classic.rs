@@ -1,0 +1,92 @@
+//! The classic cosign signature: the first wire format (`signatures.md` a).
+//!
+//! The signatures of a manifest are the layers of one other manifest, under the tag
+//! `sha256-<hex>.sig` or, as an OCI 1.1 referrer, under an artifact type. A layer's blob is the signed
+//! payload; the signature and all that goes with it are annotations of the layer's descriptor. The
+//! spelling of the annotations is that of cosign's code, which its specification gets wrong.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    Format, Reason,
+    evidence::RawSignature,
+    format::WireFormat,
+    json::Malformed,
+    log::LogEntry,
+    payload::{MAX_PAYLOAD_SIZE, Payload},
+    steps::{Claim, Fault, Parsed},
+};
+use crate::oci::{
+    Digest, Tag,
+    media_type::{COSIGN_SIGNATURE_ARTIFACT, COSIGN_SIMPLE_SIGNING},
+    reference::CosignSuffix,
+};
+
+/// The format.
+#[derive(Debug)]
+pub(super) struct Classic;
+
+impl WireFormat for Classic {
+    fn format(&self) -> Format {
+        Format::Cosign
+    }
+
+    fn tag(&self, subject: &Digest) -> Tag {
+        Tag::cosign(subject, CosignSuffix::Signatures)
+    }
+
+    fn artifact_type(&self) -> &'static str {
+        COSIGN_SIGNATURE_ARTIFACT
+    }
+
+    fn payload_limit(&self, media_type: &str) -> Option<usize> {
+        (media_type == COSIGN_SIMPLE_SIGNING).then_some(MAX_PAYLOAD_SIZE)
+    }
+
+    fn parse(&self, raw: &RawSignature) -> Result<Parsed, Fault> {
+        let annotation = |name: &str| raw.annotations.get(name).map(String::as_str);
+        if annotation(CERTIFICATE).is_some() {
+            let detail = "is keyless, which is not supported yet";
+            return Err(Fault::new(Reason::SignerNotTrusted, detail));
+        }
+        let signature = annotation(SIGNATURE)
+            .ok_or_else(|| Fault::invalid(format!("has no `{SIGNATURE}` annotation")))?;
+        if signature.is_empty() || signature.len() > MAX_SIGNATURE {
+            return Err(Fault::invalid("is empty or longer than 8 KiB"));
+        }
+        let signature = STANDARD
+            .decode(signature)
+            .map_err(|_| Fault::invalid("is not standard base64, padded and without spaces"))?;
+        let entry = annotation(LOG_ENTRY)
+            .map(|text| LogEntry::parse(text, &signature, &raw.payload))
+            .transpose()
+            .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
+        Ok(Parsed { message: raw.payload.clone(), signature, entry, claim: read_claim })
+    }
+
+    fn remark(&self, raw: &RawSignature) -> Option<&'static str> {
+        let has = |name| raw.annotations.contains_key(name);
+        match (has(LOG_ENTRY), has(TIMESTAMP)) {
+            (true, true) => Some("log entry and timestamp not verified: no trust root configured"),
+            (true, false) => Some("log entry not verified: no trust root configured"),
+            (false, true) => Some("timestamp not verified: no trust root configured"),
+            (false, false) => None,
+        }
+    }
+}
+
+fn read_claim(message: &[u8]) -> Result<Claim, Malformed> {
+    let Payload { digest, reference } = Payload::parse(message)?;
+    Ok(Claim { digest, reference: Some(reference) })
+}
+
+/// The annotation that holds the signature in base64.
+pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// The annotation that holds a keyless signer's certificate.
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+/// The annotation that holds Rekor's promise.
+const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
+/// The annotation that holds an RFC 3161 timestamp.
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+/// Characters of a signature in base64. RSA with 8192 bits has 1,368.
+const MAX_SIGNATURE: usize = 8 << 10;
