@@ -90,9 +90,9 @@ impl Route {
     pub fn parse(asked: Asked<'_>, table: &UpstreamTable) -> Result<Self, RouteError> {
         let path = decode(asked.uri.path())?;
         let endpoint = Endpoint::parse(&path)?;
-        let head = match asked.method {
-            &Method::GET => false,
-            &Method::HEAD => true,
+        let head = match *asked.method {
+            Method::GET => false,
+            Method::HEAD => true,
             _ => return Err(RouteError::Method),
         };
         let named = Named::read(asked.uri, asked.headers, asked.door, table)?;
