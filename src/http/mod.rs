@@ -8,13 +8,18 @@
 //! [`Admitted`](crate::mirror::Admitted) only, and everything that is not what was asked for
 //! goes through one file, `failure.rs`.
 
+mod activity;
 mod base;
 mod blobs;
 mod body;
 mod buffers;
+mod census;
 pub mod conditional;
+mod connection;
 mod failure;
 mod headers;
+mod limits;
+mod listener;
 mod manifests;
 mod namespace;
 mod phrase;
@@ -31,5 +36,7 @@ mod testing;
 
 pub use body::{Body, BodyError};
 pub use buffers::Buffers;
+pub use limits::{Limits, MIN_HEADER_BYTES};
+pub use listener::{BindError, Drained, Server};
 pub use request_id::RequestId;
 pub use service::{Arrival, Door, Service};
