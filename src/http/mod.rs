@@ -9,6 +9,7 @@
 //! goes through one file, `failure.rs`.
 
 mod activity;
+mod admin;
 mod base;
 mod blobs;
 mod body;
@@ -16,6 +17,7 @@ mod buffers;
 mod census;
 pub mod conditional;
 mod connection;
+mod doors;
 mod failure;
 mod headers;
 mod limits;
@@ -34,8 +36,10 @@ mod tags;
 #[cfg(test)]
 mod testing;
 
+pub use admin::{Admin, Readiness};
 pub use body::{Body, BodyError};
 pub use buffers::Buffers;
+pub use doors::Doors;
 pub use limits::{Limits, MIN_HEADER_BYTES};
 pub use listener::{BindError, Drained, Server};
 pub use request_id::RequestId;
