@@ -77,6 +77,18 @@ impl Admitted {
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
+
+    /// An answer without a decision, for the tests of the doors.
+    #[cfg(test)]
+    pub(crate) fn undecided_for_tests(bytes: &'static [u8], warning: Option<&str>) -> Self {
+        Self {
+            bytes: Bytes::from_static(bytes),
+            digest: Digest::of(bytes),
+            media_type: crate::oci::MediaType::OciManifest.as_str().into(),
+            decision: "01ARZ3NDEKTSV4RRFFQ69G5FAV".into(),
+            warning: warning.map(Into::into),
+        }
+    }
 }
 
 /// A blob that an admitted manifest of the repository references.
@@ -188,4 +200,3 @@ pub struct Refusal {
     /// When it is worth asking again, for `Retry-After`.
     pub retry_after: Duration,
 }
-
