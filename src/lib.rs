@@ -16,5 +16,6 @@
 pub mod environment;
 pub mod oci;
 pub mod secret;
+pub mod store;
 pub mod telemetry;
 pub mod units;
