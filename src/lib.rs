@@ -17,6 +17,7 @@ pub mod environment;
 pub mod http;
 pub mod oci;
 pub mod secret;
+pub mod store;
 pub mod telemetry;
 pub mod timestamp;
 pub mod tls;

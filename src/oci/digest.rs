@@ -60,6 +60,12 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The digest with this raw hash, if it is as long as hashes of `algorithm` are.
+    #[must_use]
+    pub fn from_bytes(algorithm: Algorithm, hash: &[u8]) -> Option<Self> {
+        (hash.len() == algorithm.length()).then(|| Self::from_hash(algorithm, hash))
+    }
+
     /// The hash function.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
@@ -255,6 +261,7 @@ mod tests {
             let algorithm = if long { Algorithm::Sha512 } else { Algorithm::Sha256 };
             let digest = Digest::with(algorithm, &content);
             prop_assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
+            prop_assert_eq!(Digest::from_bytes(algorithm, digest.as_bytes()), Some(digest));
         }
     }
 }

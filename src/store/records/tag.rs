@@ -1,0 +1,130 @@
+//! What a tag resolved to, and what it resolved to before.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::codec::Record;
+use crate::oci::Digest;
+
+/// What is known about a tag. Times are whole milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagRecord {
+    /// What it means.
+    pub digest: Digest,
+    /// When the upstream last said so.
+    #[serde(with = "milliseconds")]
+    pub resolved: SystemTime,
+    /// What it has meant, the oldest first and today's last; the newest [`MAX_HISTORY`] of them.
+    pub history: Vec<TagMove>,
+}
+
+/// A tag came to mean something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagMove {
+    /// What it meant from then on.
+    pub digest: Digest,
+    /// When this was first seen.
+    #[serde(with = "milliseconds")]
+    pub since: SystemTime,
+}
+
+impl TagRecord {
+    /// `before`, after the upstream said at `at` that the tag means `digest`.
+    pub(super) fn after(before: Option<&Self>, digest: &Digest, at: SystemTime) -> Self {
+        let at = milliseconds::whole(at);
+        let mut history = before.map_or_else(Vec::new, |before| before.history.clone());
+        if history.last().is_none_or(|last| last.digest != *digest) {
+            history.push(TagMove { digest: *digest, since: at });
+        }
+        let too_many = history.len().saturating_sub(MAX_HISTORY);
+        history.drain(..too_many);
+        Self { digest: *digest, resolved: at, history }
+    }
+}
+
+impl Record for TagRecord {
+    const VERSION: u32 = 1;
+}
+
+/// Moves of a tag that are remembered.
+pub const MAX_HISTORY: usize = 32;
+
+/// Times as milliseconds since 1970; an earlier time counts as 1970.
+mod milliseconds {
+    use super::*;
+
+    pub(super) fn whole(time: SystemTime) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(count(time))
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &SystemTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(count(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SystemTime, D::Error> {
+        let count = Duration::from_millis(u64::deserialize(deserializer)?);
+        SystemTime::UNIX_EPOCH
+            .checked_add(count)
+            .ok_or_else(|| serde::de::Error::custom("a time beyond what this machine counts"))
+    }
+
+    fn count(time: SystemTime) -> u64 {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::records::codec;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_history_grows_only_when_the_tag_moves() {
+        let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
+        let first = TagRecord::after(None, &old, at(1));
+        let same = TagRecord::after(Some(&first), &old, at(2));
+        assert_eq!((same.resolved, &same.history), (at(2), &first.history));
+        let moved = TagRecord::after(Some(&same), &new, at(3));
+        assert_eq!(
+            moved.history,
+            [TagMove { digest: old, since: at(1) }, TagMove { digest: new, since: at(3) }]
+        );
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_keeps_the_newest() {
+        let mut record = None;
+        for number in 0..100_u64 {
+            let digest = Digest::of(&number.to_be_bytes());
+            record = Some(TagRecord::after(record.as_ref(), &digest, at(number)));
+        }
+        let history = record.expect("made above").history;
+        assert_eq!(history.len(), MAX_HISTORY);
+        assert_eq!(history.last().map(|last| last.since), Some(at(99)));
+    }
+
+    proptest! {
+        #[test]
+        fn records_round_trip(contents: Vec<Vec<u8>>, millis in 0_u64..1 << 43) {
+            let mut record = TagRecord::after(None, &Digest::of(b""), at(0));
+            for content in contents {
+                let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+                record = TagRecord::after(Some(&record), &Digest::of(&content), time);
+            }
+            prop_assert_eq!(codec::decode(&codec::encode(&record)), Some(record));
+        }
+    }
+}
