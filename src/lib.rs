@@ -13,6 +13,7 @@
 //! Modules know each other in one direction only:
 //! `http -> mirror -> {trust, store, upstream} -> oci`; [`app`] puts them together.
 
+pub mod audit;
 pub mod environment;
 pub mod http;
 pub mod oci;
