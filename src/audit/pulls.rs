@@ -6,10 +6,11 @@
 use std::{
     collections::{HashMap, hash_map::Entry as Slot},
     sync::Mutex,
+    time::SystemTime,
 };
 
 use super::record::{ClientRecord, PullRecord};
-use crate::{oci::Digest, timestamp::Timestamp};
+use crate::oci::Digest;
 
 /// Pulls that are not on disk yet.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ type Key = (String, ClientRecord, Digest);
 
 #[derive(Debug)]
 struct Tally {
-    first: Timestamp,
+    first: SystemTime,
     count: u64,
 }
 
@@ -70,7 +71,7 @@ mod tests {
 
     fn pull(decision: &str, count: u64) -> PullRecord {
         PullRecord {
-            time: "2026-01-01T00:00:00Z".parse().unwrap(),
+            time: SystemTime::UNIX_EPOCH,
             decision: decision.to_owned(),
             client: client(),
             digest: Digest::of(b"manifest"),

@@ -4,18 +4,19 @@
 //! values, because records outlive the code that wrote them: a reader must be able to show a
 //! decision whose words it no longer knows.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{oci::Digest, timestamp::Timestamp};
+use crate::oci::Digest;
 
 /// One verdict on one manifest, written before the first byte of the answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecisionRecord {
     /// When it was decided.
-    pub time: Timestamp,
+    #[serde(with = "rfc3339")]
+    pub time: SystemTime,
     /// Its id, a ULID.
     pub decision: String,
     /// `admitted`, `denied` or `undecided`.
@@ -62,7 +63,8 @@ pub struct DecisionRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRecord {
     /// When the first of them happened.
-    pub time: Timestamp,
+    #[serde(with = "rfc3339")]
+    pub time: SystemTime,
     /// The id of the decision that allowed it.
     pub decision: String,
     /// Who pulled.
@@ -105,8 +107,32 @@ impl Entry {
     }
 }
 
+/// `SystemTime` as RFC 3339.
+mod rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::timestamp::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &SystemTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Timestamp(*time).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SystemTime, D::Error> {
+        Ok(Timestamp::deserialize(deserializer)?.0)
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -114,7 +140,7 @@ pub(super) mod tests {
     /// A decision about `repository` with the id `decision`.
     pub(in crate::audit) fn decision(decision: &str, repository: &str) -> DecisionRecord {
         DecisionRecord {
-            time: "2026-01-01T00:00:00Z".parse().unwrap(),
+            time: UNIX_EPOCH + Duration::from_secs(1_767_225_600),
             decision: decision.to_owned(),
             outcome: "denied".to_owned(),
             reason: "no_signature".to_owned(),
@@ -177,7 +203,7 @@ pub(super) mod tests {
     #[test]
     fn a_pull_carries_the_members_of_the_contract() {
         let pull = PullRecord {
-            time: "2026-01-01T00:00:00Z".parse().unwrap(),
+            time: UNIX_EPOCH + Duration::from_secs(1_767_225_600),
             decision: "01J".to_owned(),
             client: client(),
             digest: Digest::of(b"app"),

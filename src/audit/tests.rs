@@ -141,7 +141,7 @@ async fn pulls_are_counted_and_written_at_close() {
     let directory = tempfile::tempdir().unwrap();
     let audit = open(directory.path());
     let pull = PullRecord {
-        time: "2026-01-01T00:00:00Z".parse().unwrap(),
+        time: UNIX_EPOCH,
         decision: "1".to_owned(),
         client: client(),
         digest: Digest::of(b"app"),
@@ -185,7 +185,7 @@ async fn pulls_outlive_a_disk_that_was_full() {
     disk.0.lock().unwrap().push_back(Step::IsFull);
     let audit = open_on(disk, directory.path());
     audit.pull(PullRecord {
-        time: "2026-01-01T00:00:00Z".parse().unwrap(),
+        time: UNIX_EPOCH,
         decision: "1".to_owned(),
         client: client(),
         digest: Digest::of(b"app"),
