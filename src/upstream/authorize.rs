@@ -15,10 +15,10 @@ use super::{
     realm::Realms,
     retry::Failure,
     settings::Credentials,
-    token::{Token, TokenRequest, Tokens},
+    token::{Scope, Token, TokenRequest, Tokens},
     wire::Wire,
 };
-use crate::{environment::Environment, oci::Repository};
+use crate::environment::Environment;
 
 /// The authorizations of one upstream.
 #[derive(Debug)]
@@ -72,17 +72,14 @@ impl Authorizer {
         Ok(Self { realms, basic, tokens, learned: Mutex::default() })
     }
 
-    /// What a first request for `repository` carries: what the upstream asked for last time.
+    /// What a first request within `scope` carries: what the upstream asked for last time.
     ///
     /// # Errors
     /// When no token can be had.
-    pub(super) async fn first(
-        &self,
-        repository: &Repository,
-    ) -> Result<Option<Authorization>, Failure> {
+    pub(super) async fn first(&self, scope: &Scope) -> Result<Option<Authorization>, Failure> {
         let learned = self.learned.lock().expect("nothing panics while it holds this lock").clone();
         match learned {
-            Some(scheme) => self.by(scheme, repository).await,
+            Some(scheme) => self.by(scheme, scope).await,
             None => Ok(None),
         }
     }
@@ -95,7 +92,7 @@ impl Authorizer {
     pub(super) async fn answer(
         &self,
         headers: &HeaderMap,
-        repository: &Repository,
+        scope: &Scope,
         used: Option<&Authorization>,
     ) -> Result<Option<Authorization>, Failure> {
         let challenges =
@@ -113,7 +110,7 @@ impl Authorizer {
         }
         *self.learned.lock().expect("nothing panics while it holds this lock") =
             Some(scheme.clone());
-        self.by(scheme, repository).await
+        self.by(scheme, scope).await
     }
 
     /// Forgets `used`, which the upstream refused although it had asked for it.
@@ -123,15 +120,11 @@ impl Authorizer {
         }
     }
 
-    async fn by(
-        &self,
-        scheme: Scheme,
-        repository: &Repository,
-    ) -> Result<Option<Authorization>, Failure> {
+    async fn by(&self, scheme: Scheme, scope: &Scope) -> Result<Option<Authorization>, Failure> {
         match scheme {
             Scheme::Basic => Ok(self.basic.clone().map(Authorization::Basic)),
             Scheme::Bearer { realm, service } => {
-                let request = TokenRequest { realm, service, repository: repository.clone() };
+                let request = TokenRequest { realm, service, scope: scope.clone() };
                 let (token, is_new) = self.tokens.token(&request).await?;
                 Ok(Some(Authorization::Bearer { request, token, is_new }))
             }

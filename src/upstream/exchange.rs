@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Uri,
     header::{ACCEPT, CONTENT_TYPE},
@@ -20,6 +21,7 @@ use super::{
     error::UpstreamError,
     redirect::{Ask, Followed},
     retry::{Failure, Schedule},
+    token::{Access, Scope},
     wire::Wire,
 };
 use crate::{
@@ -30,19 +32,37 @@ use crate::{
 
 /// What is asked of a registry.
 #[derive(Clone, Debug)]
-pub(super) struct Call<'a> {
+pub(super) struct Call {
     pub(super) ask: Ask,
-    /// For the scope of a token.
-    pub(super) repository: &'a Repository,
+    /// For a token.
+    scope: Scope,
 }
 
-impl<'a> Call<'a> {
-    pub(super) fn get(repository: &'a Repository, url: Uri) -> Self {
-        Self { ask: Ask::new(Method::GET, url), repository }
+impl Call {
+    pub(super) fn get(repository: &Repository, url: Uri) -> Self {
+        Self::new(Method::GET, repository, url, Access::Pull)
     }
 
-    pub(super) fn head(repository: &'a Repository, url: Uri) -> Self {
-        Self { ask: Ask::new(Method::HEAD, url), repository }
+    pub(super) fn head(repository: &Repository, url: Uri) -> Self {
+        Self::new(Method::HEAD, repository, url, Access::Pull)
+    }
+
+    /// A call that writes.
+    pub(super) fn push(method: Method, repository: &Repository, url: Uri) -> Self {
+        Self::new(method, repository, url, Access::Push)
+    }
+
+    fn new(method: Method, repository: &Repository, url: Uri, access: Access) -> Self {
+        let scope = Scope { repository: repository.clone(), access };
+        Self { ask: Ask::new(method, url), scope }
+    }
+
+    /// What the call writes.
+    #[must_use]
+    pub(super) fn content(mut self, content_type: HeaderValue, content: Bytes) -> Self {
+        self.ask.headers.insert(CONTENT_TYPE, content_type);
+        self.ask.content = content;
+        self
     }
 
     #[must_use]
@@ -148,7 +168,7 @@ impl Exchange {
     /// When no attempt got an answer, or the answer must not be used.
     pub(super) async fn call<R: Reading>(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         reading: &R,
     ) -> Result<Outcome<R::Content>, UpstreamError> {
         let pass = self.breaker.enter().map_err(|retry_after| UpstreamError::Unreachable {
@@ -176,7 +196,7 @@ impl Exchange {
 
     async fn attempts<R: Reading>(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         reading: &R,
     ) -> Result<Outcome<R::Content>, UpstreamError> {
         let clock = &self.environment.clock;
@@ -199,7 +219,7 @@ impl Exchange {
 
     async fn attempt<R: Reading>(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         reading: &R,
     ) -> Result<Outcome<R::Content>, Failure> {
         let Followed { response, url, .. } = self.authorized(call).await?;
@@ -221,15 +241,15 @@ impl Exchange {
     }
 
     /// Asks with what is known to be wanted, and once more when the upstream wants something else.
-    async fn authorized(&self, call: &Call<'_>) -> Result<Followed, Failure> {
-        let first = self.authorizer.first(call.repository).await?;
+    async fn authorized(&self, call: &Call) -> Result<Followed, Failure> {
+        let first = self.authorizer.first(&call.scope).await?;
         let header = first.as_ref().map(super::authorize::Authorization::header);
         let followed = self.wire.follow(&call.ask, header).await?;
         if !is_challenge(&followed) {
             return Ok(followed);
         }
         let headers = followed.response.headers();
-        let Some(second) = self.authorizer.answer(headers, call.repository, first.as_ref()).await?
+        let Some(second) = self.authorizer.answer(headers, &call.scope, first.as_ref()).await?
         else {
             return Ok(followed);
         };
@@ -249,7 +269,7 @@ impl Exchange {
             .await
         {
             Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(_)) | Err(_) => bytes::Bytes::new(),
+            Ok(Err(_)) | Err(_) => Bytes::new(),
         };
         let (upstream, status) = (&self.upstream, status.as_u16());
         let path = url.path();

@@ -9,6 +9,7 @@
 //!
 //! ```text
 //! manifest blob referrers tags     what can be asked, one file each
+//! push                             what a person can have written: signatures
 //! exchange                         one call: tried again (retry), unless it is known down (breaker)
 //! authorize                        what to send as Authorization (challenge, realm, token)
 //! redirect                         where the answer really is, and what may go along
@@ -34,6 +35,7 @@ mod guard;
 mod link;
 mod manifest;
 mod proxy;
+mod push;
 mod realm;
 mod redirect;
 mod referrers;

@@ -10,7 +10,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, LOCATION},
 };
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::{
@@ -23,16 +23,18 @@ use super::{
 /// What is asked, wherever it is answered.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
-    /// `GET` or `HEAD`: both may be asked again, and keep their method along a redirect.
+    /// `GET` and `HEAD` keep their method along a redirect; what writes follows none.
     pub(super) method: Method,
     pub(super) url: Uri,
     /// Goes along redirects: no secrets.
     pub(super) headers: HeaderMap,
+    /// What is written; empty for what only reads.
+    pub(super) content: Bytes,
 }
 
 impl Ask {
     pub(super) fn new(method: Method, url: Uri) -> Self {
-        Self { method, url, headers: HeaderMap::new() }
+        Self { method, url, headers: HeaderMap::new(), content: Bytes::new() }
     }
 }
 
@@ -60,7 +62,7 @@ impl Wire {
         let mut url = ask.url.clone();
         let mut is_own = true;
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = Request::new(Empty::<Bytes>::new());
+            let mut request = Request::new(Full::new(ask.content.clone()));
             *request.method_mut() = ask.method.clone();
             *request.uri_mut() = url.clone();
             *request.headers_mut() = ask.headers.clone();
@@ -71,6 +73,9 @@ impl Wire {
             let Some(next) = target(&url, response.status(), response.headers())? else {
                 return Ok(Followed { response, url, is_own });
             };
+            if !ask.method.is_safe() {
+                return Err(UpstreamError::invalid("it redirects what is written to it").into());
+            }
             is_own &= Origin::of(&next) == Origin::of(&url);
             url = next;
         }

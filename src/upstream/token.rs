@@ -3,8 +3,8 @@
 //!
 //! Docker's token protocol ("Token authentication specification"): `GET realm?service=..&scope=..`,
 //! with Basic credentials where there are any. The service is the challenge's; the scope never is:
-//! it is always `repository:<name>:pull`, so that no upstream can talk the mirror into a token that
-//! may do more.
+//! it is `repository:<name>:pull`, or with `push` where a person signs, so that no upstream can talk
+//! the mirror into a token that may do more.
 
 use std::{
     collections::HashMap,
@@ -37,8 +37,39 @@ pub(super) struct TokenRequest {
     pub(super) realm: Uri,
     /// The name that the upstream has there.
     pub(super) service: Option<String>,
-    /// What shall be pulled.
+    /// What shall be done.
+    pub(super) scope: Scope,
+}
+
+/// What is to be done, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
     pub(super) repository: Repository,
+    pub(super) access: Access,
+}
+
+/// What is to be done in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Access {
+    /// Reading, which is all that a mirror does.
+    Pull,
+    /// Writing, which needs reading too.
+    Push,
+}
+
+impl Access {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "pull,push",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "repository:{}:{}", self.repository, self.access.as_str())
+    }
 }
 
 impl TokenRequest {
@@ -49,7 +80,7 @@ impl TokenRequest {
         if let Some(service) = &self.service {
             url.push_str(&format!("service={}&", encode(service)));
         }
-        url.push_str(&format!("scope={}", encode(&format!("repository:{}:pull", self.repository))));
+        url.push_str(&format!("scope={}", encode(&self.scope.to_string())));
         url.parse().map_err(|_| UpstreamError::invalid("its token realm is too long"))
     }
 }
@@ -235,7 +266,7 @@ mod tests {
         TokenRequest {
             realm: Uri::from_static(realm),
             service: service.map(str::to_owned),
-            repository: "library/nginx".parse().unwrap(),
+            scope: Scope { repository: "library/nginx".parse().unwrap(), access: Access::Pull },
         }
     }
 

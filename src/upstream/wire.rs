@@ -7,7 +7,7 @@ use http::{
     HeaderValue, Request, Response,
     header::{ACCEPT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT},
 };
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{self, Client},
@@ -28,7 +28,7 @@ use crate::{environment::Clock, oci::UpstreamName, telemetry::Metrics};
 /// The connections of one upstream, to wherever it leads.
 pub(super) struct Wire {
     upstream: UpstreamName,
-    client: Client<Connector, Empty<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
     proxies: Proxies,
     timeouts: Timeouts,
     clock: Arc<dyn Clock>,
@@ -89,7 +89,7 @@ impl Wire {
     /// When nothing can be sent, or no head comes in time.
     pub(super) async fn send(
         &self,
-        mut request: Request<Empty<Bytes>>,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Failure> {
         let target = request.uri().clone();
         let headers = request.headers_mut();

@@ -5,6 +5,7 @@ mod blobs;
 mod connections;
 mod failures;
 mod manifests;
+mod push;
 mod redirects;
 mod referrers;
 mod support;
