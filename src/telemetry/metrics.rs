@@ -479,3 +479,34 @@ fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, 
 
 /// Bounds of the histogram, from a registry next door to one that fetches from elsewhere itself.
 const UPSTREAM_SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_metric() {
+        let documented = include_str!("../../docs/operations.md");
+        let metrics = Metrics::new();
+        // A metric with labels shows when it was used once.
+        metrics.content_damaged("scrub");
+        metrics.decision("denied", "no_rule");
+        metrics.fill_finished("complete");
+        metrics.integrity_failure("registry.test");
+        metrics.policy_reloaded(true);
+        metrics.request_ended("manifest", "2xx", 1, Duration::ZERO);
+        metrics.stale_tag("registry.test");
+        metrics.tag_moved("registry.test");
+        metrics.upstream_breaker("registry.test", 0);
+        metrics.upstream_rate_limit_remaining("registry.test", 1);
+        metrics.upstream_request("registry.test", "2xx", Duration::ZERO);
+        let text = metrics.render();
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        for name in names.filter_map(|line| line.split(' ').next()) {
+            assert!(
+                documented.contains(&format!("`{name}")),
+                "`{name}` is not in docs/operations.md"
+            );
+        }
+    }
+}
