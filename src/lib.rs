@@ -14,6 +14,7 @@
 //! `http -> mirror -> {trust, store, upstream} -> oci`; [`app`] puts them together.
 
 pub mod audit;
+pub mod cli;
 pub mod config;
 pub mod environment;
 pub mod http;

@@ -22,7 +22,13 @@ impl Variables {
     /// The value of `name`, unless it is empty.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name`, which may be empty, as a password may be.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 }
 

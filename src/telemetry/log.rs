@@ -28,6 +28,14 @@ pub struct LogSettings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogFilter(Targets);
 
+impl LogFilter {
+    /// Warnings and errors.
+    #[must_use]
+    pub fn warnings() -> Self {
+        Self(Targets::new().with_default(LevelFilter::WARN))
+    }
+}
+
 impl Default for LogFilter {
     /// `info`.
     fn default() -> Self {
