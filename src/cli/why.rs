@@ -18,6 +18,7 @@ use crate::{
     audit::{self, Audit, DecisionRecord, Wanted},
     config::{Config, Variables},
     oci::{ImageName, Reference},
+    store::TagRecord,
     timestamp::Timestamp,
 };
 
@@ -99,16 +100,24 @@ impl Why {
     }
 }
 
-/// The newest decision that one of `wanted` means.
+/// The newest decision that one of `wanted` means. One about a tag is recorded under the reference
+/// it was first asked by; a second tag of the same image is followed to its digest.
 fn newest(data: &Path, wanted: &[Wanted]) -> Result<Option<Box<DecisionRecord>>, CliError> {
     let log = data.join(audit::FOLDER);
-    for wanted in wanted {
+    let followed: Vec<_> = wanted.iter().filter_map(|wanted| followed(data, wanted)).collect();
+    for wanted in wanted.iter().chain(&followed) {
         let found = Audit::find(&log, wanted);
         if let Some(record) = found.map_err(|error| CliError::Failed(error.to_string()))? {
             return Ok(Some(record));
         }
     }
     Ok(None)
+}
+
+fn followed(data: &Path, wanted: &Wanted) -> Option<Wanted> {
+    let Wanted::Image(image, Some(Reference::Tag(tag))) = wanted else { return None };
+    let digest = TagRecord::peek(data, image, tag)?.digest;
+    Some(Wanted::Image(image.clone(), Some(Reference::Digest(digest))))
 }
 
 /// A ULID: 26 characters of Crockford's alphabet.

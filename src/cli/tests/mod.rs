@@ -22,6 +22,7 @@ use crate::{
     audit::{Audit, ClientRecord, DecisionRecord, FOLDER},
     environment::{ManualClock, SystemEntropy},
     oci::{Digest, ImageName, Reference, UpstreamNames, UpstreamTable},
+    store::{Options, Store},
     trust::{Finding, Format, Mode, Node, Outcome, Policy, Reason, Verdict},
 };
 
@@ -335,6 +336,25 @@ async fn why_tells_a_recorded_decision_however_it_is_named() {
           404
       next sign it with `portcullis sign`
     ");
+}
+
+#[tokio::test]
+async fn why_follows_another_tag_of_the_same_image() {
+    let desk = Desk::with(&[("portcullis.toml", CONFIG)]);
+    record(&desk, denied()).await;
+    let root = desk.folder.path().join("data");
+    let options = Options { root, max_size: 0, scrub_every: Duration::from_secs(3600) };
+    let store = Store::open(options, &environment(), Arc::default()).unwrap();
+    let image = ImageName {
+        upstream: "registry.test".parse().unwrap(),
+        repository: "acme/app".parse().unwrap(),
+    };
+    let tag = "stable".parse().unwrap();
+    store.put_tag(&image, &tag, &Digest::of(b"app"), environment().clock.now()).await.unwrap();
+    // The store is still open: a running mirror is not in the way.
+    assert_eq!(desk.run(&["why", "acme/app:stable"]).await.unwrap(), Exit::Success);
+    assert!(desk.told().contains("01KDVDNA00Z92FGRQ78VA9SSW9"));
+    store.close().await;
 }
 
 #[tokio::test]

@@ -1,11 +1,18 @@
 //! What a tag resolved to, and what it resolved to before.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::codec::Record;
-use crate::oci::Digest;
+use super::codec::{self, Record};
+use crate::{
+    oci::{Digest, ImageName, Tag},
+    store::layout::Layout,
+};
 
 /// What is known about a tag. Times are whole milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +37,14 @@ pub struct TagMove {
 }
 
 impl TagRecord {
+    /// What `tag` means in the store at `root`, as far as a record says so. For commands that only
+    /// look: it takes no lock, so that a mirror may run meanwhile.
+    #[must_use]
+    pub fn peek(root: &Path, image: &ImageName, tag: &Tag) -> Option<Self> {
+        let path = Layout::new(root.to_owned()).tag(image, tag);
+        codec::decode(&fs::read(path).ok()?)
+    }
+
     /// `before`, after the upstream said at `at` that the tag means `digest`.
     pub(super) fn after(before: Option<&Self>, digest: &Digest, at: SystemTime) -> Self {
         let at = milliseconds::whole(at);
