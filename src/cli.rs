@@ -5,12 +5,15 @@
 
 pub mod check;
 pub mod completions;
+pub mod demo;
 pub mod failure;
 pub mod health;
 pub mod image;
+mod judge;
 pub mod keygen;
 pub mod output;
 mod password;
+mod scratch;
 pub mod serve;
 pub mod shared;
 pub mod sign;
@@ -22,6 +25,7 @@ pub mod why;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use self::judge::MirrorJudge;
 pub use self::{
     failure::{CliError, Exit},
     output::Output,
@@ -56,9 +60,12 @@ pub struct Cli {
 enum Command {
     Check(check::Check),
     Completions(completions::Completions),
+    Demo(demo::Demo),
     Health(health::Health),
     Keygen(keygen::Keygen),
+    Serve(Box<serve::Serve>),
     Sign(Box<sign::Sign>),
+    Verify(Box<verify::Verify>),
     Why(why::Why),
 }
 
@@ -76,9 +83,16 @@ impl Cli {
         match self.command {
             Command::Check(check) => check.run(variables, environment, output),
             Command::Completions(completions) => completions.run(Self::command(), output),
+            Command::Demo(demo) => demo.run(environment, output).await,
             Command::Health(health) => health.run(variables, output),
             Command::Keygen(keygen) => keygen.run(&variables, environment, output),
+            Command::Serve(serve) => serve.run(variables, environment, output).await,
             Command::Sign(sign) => sign.run(variables, environment, output).await,
+            Command::Verify(verify) => {
+                let judge =
+                    MirrorJudge::new(verify.shared.load(variables, output)?.config, environment)?;
+                verify.run(&judge, output).await
+            }
             Command::Why(why) => why.run(variables, output),
         }
     }

@@ -13,12 +13,15 @@
 //! Modules know each other in one direction only:
 //! `http -> mirror -> {trust, store, upstream} -> oci`; [`app`] puts them together.
 
+pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod environment;
 pub mod http;
+pub mod mirror;
 pub mod oci;
+pub mod reload;
 pub mod secret;
 pub mod store;
 pub mod telemetry;

@@ -1,8 +1,20 @@
-//! `portcullis serve`: the mirror itself.
+//! `portcullis serve`: runs the mirror until it is told to stop.
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::shared::Shared;
+use super::{
+    failure::{CliError, Exit},
+    output::Output,
+    shared::Shared,
+};
+use crate::{
+    app::{App, StartError},
+    config::Variables,
+    environment::Environment,
+    telemetry,
+};
 
 /// Runs the mirror until SIGTERM or SIGINT.
 ///
@@ -21,5 +33,79 @@ Exits with 2 when configuration or policy are wrong, with 1 when it cannot start
 pub struct Serve {
     /// Where everything is
     #[command(flatten)]
-    pub(super) shared: Shared,
+    shared: Shared,
+}
+
+impl Serve {
+    /// Serves.
+    pub(super) async fn run(
+        &self,
+        variables: Variables,
+        environment: &Environment,
+        output: &mut Output,
+    ) -> Result<Exit, CliError> {
+        let loaded = self.shared.load(variables, output)?;
+        telemetry::log::start(&loaded.config.log, output.allows_colours());
+        raise_file_limit();
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        // Before the first line says that it listens: whoever reads that may signal at once.
+        let stop = stopped()?;
+        let mut hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
+        let app = App::start(loaded.config, environment).await?;
+        output.note(format_args!("listening on {}", app.address()));
+        if let Some(admin) = app.admin_address() {
+            output.note(format_args!("admin on {admin}"));
+        }
+        let keeper = app.policy_keeper();
+        let reloading = tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                keeper.reload();
+            }
+        });
+        app.serve(stop).await;
+        reloading.abort();
+        Ok(Exit::Success)
+    }
+}
+
+/// Ends when the process is told to stop.
+pub(super) fn stopped() -> Result<impl Future<Output = ()> + Send, CliError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Every connection and every open blob is a file; the soft limit is often 1024 for the sake of
+/// programs that use `select`, which this one does not.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+fn no_signals(error: std::io::Error) -> CliError {
+    CliError::Failed(format!("cannot listen for signals: {error}"))
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Policy(problems) => {
+                Self::Config(problems.0.into_iter().map(Into::into).collect())
+            }
+            error @ (StartError::Tls(_) | StartError::Upstream(_)) => {
+                Self::Usage(error.to_string())
+            }
+            error => Self::Failed(error.to_string()),
+        }
+    }
 }

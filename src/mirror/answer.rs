@@ -148,13 +148,16 @@ pub enum PullError {
     #[error("{error}")]
     Upstream {
         /// What was asked for.
-        what: Wanted,
+        what: Box<Wanted>,
         /// What happened.
         #[source]
         error: UpstreamError,
         /// Which upstream.
         upstream: String,
     },
+    /// The same failure as somebody else who waited for the same work.
+    #[error(transparent)]
+    Shared(Arc<Self>),
     /// The upstream sent other bytes than the digest names: 502.
     #[error("upstream `{upstream}` sent other bytes than {digest} names")]
     Integrity {
@@ -169,6 +172,9 @@ pub enum PullError {
     /// The decision could not be recorded, so nothing is served: 503.
     #[error("the decision could not be recorded: {0}")]
     Audit(String),
+    /// A task of ours broke: 500. Says what it was doing.
+    #[error("{0} failed inside the mirror")]
+    Internal(&'static str),
 }
 
 /// What a request wanted, for the code of its error.

@@ -32,7 +32,7 @@ pub enum Shape {
     /// One image or artifact.
     Image {
         /// The configuration blob.
-        config: Descriptor,
+        config: Box<Descriptor>,
         /// The content, in order.
         layers: Vec<Descriptor>,
     },
@@ -110,7 +110,7 @@ impl Manifest {
     /// configuration and layers of an image.
     pub fn references(&self) -> impl Iterator<Item = &Descriptor> {
         let (first, rest) = match &self.shape {
-            Shape::Image { config, layers } => (Some(config), layers),
+            Shape::Image { config, layers } => (Some(&**config), layers),
             Shape::Index { manifests } => (None, manifests),
         };
         first.into_iter().chain(rest)
@@ -190,7 +190,7 @@ impl RawManifest {
             return Err(ManifestError::Json("`schemaVersion` must be 2".to_owned()));
         }
         let shape = match (self.config, self.layers, self.manifests) {
-            (Some(config), Some(layers), None) => Shape::Image { config, layers },
+            (Some(config), Some(layers), None) => Shape::Image { config: Box::new(config), layers },
             (None, None, Some(manifests)) => Shape::Index { manifests },
             _ => return Err(ManifestError::Ambiguous),
         };

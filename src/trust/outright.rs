@@ -7,7 +7,7 @@ use super::{
     verdict::Verdict,
 };
 use crate::{
-    oci::{Digest, ImageName},
+    oci::{Digest, ImageName, Reference},
     timestamp::Timestamp,
 };
 
@@ -95,6 +95,12 @@ pub fn unreachable(policy: &Policy, image: &ImageName, digest: &Digest, why: &st
     failed(policy, image, digest, Reason::EvidenceUnreachable, why)
 }
 
+/// "Nobody can tell now" about a tag that could not be resolved; `why` says what failed.
+#[must_use]
+pub fn unresolved(policy: &Policy, image: &ImageName, reference: &Reference, why: &str) -> Verdict {
+    unjudged(policy, image, &format!("{image}:{reference}"), Reason::UpstreamUnreachable, why)
+}
+
 /// The verdict for `reason`, which `why` puts into words, made without judging anything.
 #[must_use]
 pub fn failed(
@@ -104,6 +110,10 @@ pub fn failed(
     reason: Reason,
     why: &str,
 ) -> Verdict {
+    unjudged(policy, image, &format!("{image}@{digest}"), reason, why)
+}
+
+fn unjudged(policy: &Policy, image: &ImageName, what: &str, reason: Reason, why: &str) -> Verdict {
     let head = match reason.outcome() {
         super::Outcome::Admitted => "is admitted",
         super::Outcome::Denied => "is refused",
@@ -117,7 +127,7 @@ pub fn failed(
         enforced: true,
         policy: policy.hash().to_owned(),
         trust: policy.trust_hash().to_owned(),
-        message: format!("`{image}@{digest}` {head}: {why}"),
+        message: format!("`{what}` {head}: {why}"),
         next_step: step_after(reason).to_owned(),
         evidence: Vec::new(),
         tree: None,

@@ -55,6 +55,19 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether the upstream could not be asked, as opposed to saying no: another time the answer may
+    /// be another, and what was known before stands until then.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        match self {
+            Self::Invalid { .. }
+            | Self::Limit { .. }
+            | Self::RateLimited { .. }
+            | Self::Unreachable { .. } => true,
+            Self::Denied { .. } | Self::Integrity { .. } | Self::NotFound => false,
+        }
+    }
+
     pub(super) fn invalid(reason: impl Into<String>) -> Self {
         Self::Invalid { reason: reason.into() }
     }

@@ -67,7 +67,7 @@ fn refusal(reason: Reason) -> Box<Refusal> {
 }
 
 fn upstream(what: Wanted, error: UpstreamError) -> PullError {
-    PullError::Upstream { what, error, upstream: "registry.test".to_owned() }
+    PullError::Upstream { what: Box::new(what), error, upstream: "registry.test".to_owned() }
 }
 
 #[test]

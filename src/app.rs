@@ -1,0 +1,179 @@
+//! The composition root: a checked configuration and an environment become a running mirror.
+//!
+//! This is the only file that names every part. Nothing here decides anything: it makes the parts in
+//! the order in which they need each other, starts the listeners and the policy watch, and takes
+//! everything down again in the opposite order.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    audit::{self, Audit, AuditError},
+    config::Config,
+    environment::Environment,
+    http::{Admin, BindError, Doors, Server},
+    mirror::{Freshness, Mirror, Parts},
+    reload::{PolicyKeeper, PolicyProblems},
+    store::{self, Store, StoreError},
+    telemetry::Metrics,
+    tls::{self, TlsError},
+    upstream::{Upstream, UpstreamSetupError},
+};
+
+/// A mirror that listens and has not begun to serve.
+#[derive(Debug)]
+pub struct App {
+    clients: Server,
+    admin: Option<Server>,
+    doors: Doors,
+    desk: Admin,
+    keeper: Arc<PolicyKeeper>,
+    audit: Audit,
+    store: Store,
+}
+
+impl App {
+    /// Makes all parts and binds the listeners. Asks nothing of any upstream.
+    ///
+    /// # Errors
+    /// [`StartError`] says which part could not be made.
+    pub async fn start(config: Config, environment: &Environment) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let tls = match &config.listen.tls {
+            Some(files) => Some(tls::server_config(&files.certificate, &files.key)?),
+            None => None,
+        };
+        let (mirror, parts) = build(&config, environment, &metrics)?;
+        let clients =
+            Server::bind(config.listen.address, config.limits, tls, environment, &metrics).await?;
+        let admin = match config.listen.admin {
+            Some(address) => {
+                Some(Server::bind(address, config.limits, None, environment, &metrics).await?)
+            }
+            None => None,
+        };
+        let Kept { audit, store, keeper } = parts;
+        let desk = Admin::new(metrics.clone(), keeper.clone());
+        let doors = Doors::new(mirror, environment, metrics);
+        Ok(Self { clients, admin, doors, desk, keeper, audit, store })
+    }
+
+    /// Where clients connect to.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.clients.address()
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Server::address)
+    }
+
+    /// What loads the policy again, for whoever hears a signal.
+    #[must_use]
+    pub fn policy_keeper(&self) -> Arc<PolicyKeeper> {
+        self.keeper.clone()
+    }
+
+    /// Serves until `stop` says so, then drains: nothing new is accepted, what streams may end
+    /// within the limit, and the records are closed last.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send) {
+        let (tell, told) = watch::channel(false);
+        let stopped = |mut told: watch::Receiver<bool>| async move {
+            // An error means that the sender is gone, which is a stop too.
+            let _ = told.wait_for(|stop| *stop).await;
+        };
+        let watching = tokio::spawn(self.keeper.clone().watch());
+        let admin =
+            self.admin.map(|admin| tokio::spawn(admin.serve(self.desk, stopped(told.clone()))));
+        let clients = tokio::spawn(self.clients.serve(self.doors, stopped(told)));
+        stop.await;
+        tracing::info!("stopping: no new connections, finishing what streams");
+        tell.send_replace(true);
+        let _ = clients.await;
+        if let Some(admin) = admin {
+            let _ = admin.await;
+        }
+        watching.abort();
+        self.store.close().await;
+        self.audit.close().await;
+    }
+}
+
+/// A mirror without listeners, on the data directory of `config`.
+///
+/// # Errors
+/// [`StartError`] says which part could not be made.
+pub fn mirror(config: &Config, environment: &Environment) -> Result<Mirror, StartError> {
+    build(config, environment, &Arc::new(Metrics::new())).map(|(mirror, _)| mirror)
+}
+
+/// The parts that are taken down by hand.
+struct Kept {
+    audit: Audit,
+    store: Store,
+    keeper: Arc<PolicyKeeper>,
+}
+
+/// What `serve` puts doors on, and `verify` asks.
+fn build(
+    config: &Config,
+    environment: &Environment,
+    metrics: &Arc<Metrics>,
+) -> Result<(Mirror, Kept), StartError> {
+    let policy = PolicyKeeper::load(config.policy.as_deref(), &config.table, environment)?;
+    let options = store::Options {
+        root: config.data.clone(),
+        max_size: config.cache.max_size,
+        scrub_every: config.cache.scrub_every,
+    };
+    let store = Store::open(options, environment, metrics.clone())?;
+    let audit = Audit::open(&config.data.join(audit::FOLDER), environment, metrics.clone())?;
+    let upstreams = config
+        .upstreams
+        .iter()
+        .map(|settings| Upstream::new(settings.clone(), environment, metrics.clone()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mirror = Mirror::new(Parts {
+        audit: audit.clone(),
+        environment: environment.clone(),
+        freshness: Freshness { tag: config.cache.tag_fresh, denied: config.cache.denied_fresh },
+        metrics: metrics.clone(),
+        policy: Arc::new(policy),
+        store: store.clone(),
+        table: config.table.clone(),
+        upstreams,
+    });
+    let keeper = PolicyKeeper::new(
+        config.policy.clone(),
+        mirror.clone(),
+        environment.clone(),
+        metrics.clone(),
+    );
+    Ok((mirror, Kept { audit, store, keeper: Arc::new(keeper) }))
+}
+
+/// Why a mirror could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The policy, or a key it names, is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyProblems),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An upstream's settings cannot be used.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamSetupError),
+}

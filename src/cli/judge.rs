@@ -1,0 +1,51 @@
+//! Judging without a running mirror: the mirror's own parts, on a folder that is thrown away.
+//!
+//! There is one way to a verdict, and this is it: what `verify` says is what `serve` would do.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{
+    failure::CliError,
+    scratch::Scratch,
+    verify::{Judge, Judged},
+};
+use crate::{
+    app,
+    config::Config,
+    environment::Environment,
+    mirror::{Client, Context, Mirror},
+    oci::{ImageName, Reference, UpstreamTable},
+};
+
+/// A mirror without doors.
+#[derive(Debug)]
+pub(super) struct MirrorJudge {
+    mirror: Mirror,
+    /// Holds what is fetched while it is judged.
+    _folder: Scratch,
+}
+
+impl MirrorJudge {
+    /// Judges by the policy and the upstreams of `config`.
+    pub(super) fn new(mut config: Config, environment: &Environment) -> Result<Self, CliError> {
+        let failed = |error| CliError::Failed(format!("cannot make a temporary folder: {error}"));
+        let folder = Scratch::new(environment).map_err(failed)?;
+        folder.path().clone_into(&mut config.data);
+        Ok(Self { mirror: app::mirror(&config, environment)?, _folder: folder })
+    }
+}
+
+impl Judge for MirrorJudge {
+    async fn judge(&self, image: &ImageName, reference: &Reference) -> Result<Judged, String> {
+        let client =
+            Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), label: Some("verify".to_owned()) };
+        let context = Context { request: "verify".to_owned(), client, content: false };
+        let verdict = self.mirror.verdict(&context, image, reference).await;
+        let (digest, verdict) = verdict.map_err(|error| error.to_string())?;
+        Ok(Judged { digest, verdict })
+    }
+
+    fn table(&self) -> &UpstreamTable {
+        self.mirror.table()
+    }
+}

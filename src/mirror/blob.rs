@@ -1,0 +1,161 @@
+//! A blob is pulled: through an admitted manifest of the same repository, or not at all.
+//!
+//! Blobs are kept once for all repositories, so that a digest alone must open nothing (G-45). The
+//! manifest that made a blob readable is remembered, and judged again at every request: from memory
+//! while its verdict holds. Manifests are never readable here, whoever lists them.
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
+
+use super::{BlobContent, Context, Mirror, PullError, ReadableBlob, Room, Wanted, judge::Case};
+use crate::{
+    oci::{Digest, ImageName, Reference, Repository},
+    store::{FillError, FillSource, FillStream, SourceError, SourceErrorKind, StoreError},
+    trust::Outcome,
+    upstream::{Upstream, UpstreamError},
+};
+
+impl Mirror {
+    /// The blob `digest`, if an admitted manifest of `image` references it.
+    ///
+    /// # Errors
+    /// [`PullError`] says whether nothing references it, only refused manifests do, or it cannot be
+    /// had.
+    ///
+    /// # Cancel safety
+    /// A fill that was begun goes on and its content is kept.
+    pub async fn blob(
+        &self,
+        context: &Context,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<ReadableBlob, PullError> {
+        let policy = self.room.policy.load_full();
+        let reference = Reference::Digest(*digest);
+        let case = Case::new(context.clone(), policy, image.clone(), reference, *digest);
+        self.room.open_door(&case).await?;
+        self.room.open_blob(image, digest).await
+    }
+}
+
+impl Room {
+    /// Finds an admitted manifest that references the blob.
+    async fn open_door(self: &Arc<Self>, case: &Case) -> Result<(), PullError> {
+        let key = (case.image.clone(), case.digest);
+        if let Some(manifest) = self.readable.get(&key) {
+            let decided = self.judge(&case.about(manifest)).await?;
+            if decided.verdict.outcome == Outcome::Admitted {
+                return Ok(());
+            }
+            self.readable.invalidate(&key);
+        }
+        let referencing = self.store.referencing(&case.image, &case.digest).await?;
+        if referencing.is_empty() || self.store.manifest(&case.image, &case.digest).await?.is_some()
+        {
+            return Err(PullError::BlobUnreferenced(case.digest));
+        }
+        let mut failure = PullError::BlobRefused(case.digest);
+        for manifest in referencing.iter().copied() {
+            let about = case.about(manifest);
+            match self.judge(&about).await {
+                Ok(decided) if decided.verdict.outcome == Outcome::Admitted => {
+                    self.readable.insert(key, manifest);
+                    return Ok(());
+                }
+                Ok(decided) if decided.verdict.outcome == Outcome::Denied => {}
+                Ok(decided) => {
+                    if let Err(error) = self.answer(&about, &decided) {
+                        failure = error;
+                    }
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn open_blob(
+        self: &Arc<Self>,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<ReadableBlob, PullError> {
+        if let Some(blob) = self.store.open_blob(digest).await? {
+            return Ok(ReadableBlob {
+                digest: *digest,
+                size: blob.size,
+                content: BlobContent::Stored(blob),
+            });
+        }
+        let failure =
+            |error| self.upstream_failure(image, Wanted::Blob(image.clone(), *digest), error);
+        let upstream = self.upstream(&image.upstream).map_err(failure)?.clone();
+        let source =
+            UpstreamBlob { upstream, repository: image.repository.clone(), digest: *digest };
+        let mut follower = self.store.fill(digest, None, Arc::new(source)).await?;
+        match follower.size().await {
+            Ok(size) => {
+                Ok(ReadableBlob { digest: *digest, size, content: BlobContent::Filling(follower) })
+            }
+            Err(error) => Err(self.fill_failure(image, digest, error)),
+        }
+    }
+
+    fn fill_failure(&self, image: &ImageName, digest: &Digest, error: FillError) -> PullError {
+        match error {
+            FillError::Source(error) => {
+                let error = error
+                    .downcast_ref::<UpstreamError>()
+                    .cloned()
+                    .unwrap_or_else(|| UpstreamError::Invalid { reason: error.to_string() });
+                self.upstream_failure(image, Wanted::Blob(image.clone(), *digest), error)
+            }
+            FillError::Integrity { digest } => {
+                PullError::Integrity { upstream: image.upstream.to_string(), digest }
+            }
+            FillError::DiskFull => {
+                PullError::Store(StoreError::Full { path: std::path::PathBuf::new() })
+            }
+            FillError::Stopped => PullError::Store(StoreError::Stopped),
+            FillError::Store(error) => PullError::Store(error),
+        }
+    }
+}
+
+/// A blob at an upstream, as the store's fills see it.
+#[derive(Debug)]
+struct UpstreamBlob {
+    upstream: Upstream,
+    repository: Repository,
+    digest: Digest,
+}
+
+impl FillSource for UpstreamBlob {
+    fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
+        let (upstream, repository, digest) =
+            (self.upstream.clone(), self.repository.clone(), self.digest);
+        async move {
+            let stream =
+                upstream.open_blob(&repository, &digest, from).await.map_err(source_error)?;
+            let (from, size) = (stream.from, stream.size);
+            let body = stream.body.map(|piece| piece.map_err(source_error)).boxed();
+            Ok(FillStream { from, size, body })
+        }
+        .boxed()
+    }
+}
+
+fn source_error(error: UpstreamError) -> SourceError {
+    let kind = match &error {
+        UpstreamError::Denied { .. } => SourceErrorKind::Denied,
+        UpstreamError::Integrity { .. } => SourceErrorKind::Integrity,
+        UpstreamError::NotFound => SourceErrorKind::NotFound,
+        UpstreamError::RateLimited { retry_after } => {
+            SourceErrorKind::RateLimited { retry_after: *retry_after }
+        }
+        UpstreamError::Invalid { .. }
+        | UpstreamError::Limit { .. }
+        | UpstreamError::Unreachable { .. } => SourceErrorKind::Unavailable,
+    };
+    SourceError::new(kind, error)
+}

@@ -1,0 +1,147 @@
+//! From a digest to a manifest's exact bytes.
+//!
+//! The bytes are fetched once, hashed and kept; what is judged is what is served (G-6). Content that
+//! another repository already brought here is not enough: the upstream must say that this
+//! repository has it too, so the first pull in each repository asks (G-45).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{PullError, Room, Wanted};
+use crate::{
+    oci::{
+        Digest, ImageName, Manifest, ManifestError, Reference,
+        manifest::{MAX_MANIFEST_SIZE, Shape},
+    },
+    store::{ManifestRecord, Referenced, ReferencedAs},
+};
+
+/// A manifest's bytes and what they mean.
+#[derive(Clone, Debug)]
+pub(super) struct Fetched {
+    pub(super) bytes: Bytes,
+    /// The view, or why there is none: what cannot be read in one way only is not served.
+    pub(super) manifest: Result<Arc<Manifest>, ManifestError>,
+    /// The record on disk; `None` for what cannot be served.
+    pub(super) record: Option<Arc<ManifestRecord>>,
+}
+
+impl Room {
+    /// The manifest `digest` of `image`, from the store or else from the upstream.
+    ///
+    /// # Errors
+    /// When it is nowhere, or nobody can be asked.
+    pub(super) async fn fetch(
+        self: &Arc<Self>,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<Fetched, Arc<PullError>> {
+        match self.kept(image, digest).await.map_err(Arc::new)? {
+            Some(known) => Ok(known),
+            None => self.fetch_anew(image, digest).await,
+        }
+    }
+
+    /// The manifest from the upstream, asked once for all who wait.
+    ///
+    /// # Errors
+    /// When it is not there, or the upstream cannot be asked.
+    ///
+    /// # Cancel safety
+    /// The fetch goes on and its bytes are kept.
+    pub(super) async fn fetch_anew(
+        self: &Arc<Self>,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<Fetched, Arc<PullError>> {
+        let room = Arc::clone(self);
+        let (asked, wanted) = (image.clone(), *digest);
+        let work =
+            move || async move { room.fetch_upstream(&asked, &wanted).await.map_err(Arc::new) };
+        let answer = self.fetching.run((image.clone(), *digest), work).await;
+        answer.unwrap_or_else(|| Err(Arc::new(PullError::Internal("fetching a manifest"))))
+    }
+
+    /// The manifest as this repository's record and the store have it.
+    pub(super) async fn kept(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<Option<Fetched>, PullError> {
+        let Some(record) = self.store.manifest(image, digest).await? else { return Ok(None) };
+        let Some(bytes) = self.store.read(digest, MAX_MANIFEST_SIZE).await? else {
+            return Ok(None);
+        };
+        match Manifest::parse(&bytes, Some(&record.media_type)) {
+            Ok(manifest) => {
+                Ok(Some(Fetched { bytes, manifest: Ok(Arc::new(manifest)), record: Some(record) }))
+            }
+            Err(error) => {
+                tracing::warn!(%image, %digest, %error, "the record does not fit its manifest; fetching again");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn fetch_upstream(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<Fetched, PullError> {
+        let wanted = Reference::Digest(*digest);
+        let answer = match self.upstream(&image.upstream) {
+            Ok(upstream) => upstream.fetch_manifest(&image.repository, &wanted).await,
+            Err(error) => Err(error),
+        };
+        let fetched = answer.map_err(|error| {
+            self.upstream_failure(image, Wanted::Manifest(image.clone(), wanted.clone()), error)
+        })?;
+        if !digest.matches(&fetched.bytes) {
+            return Err(PullError::Integrity {
+                upstream: image.upstream.to_string(),
+                digest: *digest,
+            });
+        }
+        let bytes = fetched.bytes;
+        let manifest = Manifest::parse(&bytes, fetched.content_type.as_deref()).map(Arc::new);
+        let record = match &manifest {
+            Ok(manifest) => Some(Arc::new(self.keep(image, digest, &bytes, manifest).await?)),
+            Err(_) => None,
+        };
+        Ok(Fetched { bytes, manifest, record })
+    }
+
+    /// Publishes the bytes, then the record: a record never points to what is not there.
+    async fn keep(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        bytes: &Bytes,
+        manifest: &Manifest,
+    ) -> Result<ManifestRecord, PullError> {
+        self.store.publish(digest, bytes.clone()).await?;
+        let known = self.store.manifest(image, digest).await?;
+        let kind = match manifest.shape {
+            Shape::Image { .. } => ReferencedAs::Content,
+            Shape::Index { .. } => ReferencedAs::Manifest,
+        };
+        let references = manifest
+            .references()
+            .map(|descriptor| Referenced { digest: descriptor.digest, size: descriptor.size, kind })
+            .collect();
+        let record = ManifestRecord {
+            media_type: manifest.media_type.as_str().to_owned(),
+            size: bytes.len() as u64,
+            references,
+            ..known.map(Arc::unwrap_or_clone).unwrap_or_default()
+        };
+        self.store.put_manifest(image, digest, &record).await?;
+        if let Shape::Index { manifests } = &manifest.shape {
+            for child in manifests {
+                self.store.add_parent(image, &child.digest, digest).await?;
+            }
+        }
+        Ok(record)
+    }
+}
