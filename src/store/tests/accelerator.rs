@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
@@ -12,7 +13,7 @@ use crate::{
         Disk, Files, Index, ManifestRecord, MetaDb, OpenDb, Referenced, ReferencedAs, Store,
         background::{self, REOPENING_TURN},
         evict,
-        meta::memory::MemoryDb,
+        meta::{MetaError, memory::MemoryDb},
     },
 };
 
@@ -107,15 +108,30 @@ async fn a_process_that_was_not_closed_rebuilds_what_was_not_flushed() {
     let store = scene.open();
     accelerated(&store).await;
     store.inner.blobs.index.flush();
-    let copy = tempfile::tempdir().expect("a folder");
+    let meta = scene.root().join("meta-v1");
+    let before = tempfile::tempdir().expect("a folder");
+    copy_below(&meta, before.path());
     let known = pull(&store).await;
     store.close().await;
     drop(store);
-    // The accelerator of before the pull, as if the rest had never reached the disk.
-    fs::rename(scene.root().join("meta-v1"), copy.path().join("newer")).expect("moves");
+    // As if what came after had never reached the disk.
+    fs::remove_dir_all(&meta).expect("removes");
+    copy_below(before.path(), &meta);
     let store = scene.open();
     accelerated(&store).await;
     assert_all_known(&store, &known).await;
+    assert!(!scene.root().join("meta-v1.broken").exists());
+}
+
+fn copy_below(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("creates");
+    for entry in fs::read_dir(from).expect("lists").flatten() {
+        let to = to.join(entry.file_name());
+        match entry.file_type().expect("a type").is_dir() {
+            true => copy_below(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).expect("copies")),
+        }
+    }
 }
 
 #[tokio::test]
@@ -163,4 +179,19 @@ async fn a_whole_one_answers_without_a_walk() {
     fs::remove_dir_all(scene.root().join("refs-v1")).expect("removes");
     let referencing = store.referencing(&known.image, &known.layer).await.expect("looks");
     assert_eq!(*referencing, [known.manifest]);
+}
+
+#[tokio::test]
+async fn one_that_never_opens_costs_time_only() {
+    let scene = Scene::new();
+    let open: OpenDb = Box::new(|_| Err(MetaError("does not open".to_owned())));
+    let options = scene.options();
+    let disk = Arc::new(Disk::open(options.root.clone(), Files::default()).expect("opens"));
+    let index = Arc::new(Index::new(Arc::clone(&disk), open));
+    let store =
+        Store::assemble(disk, index, &options, &scene.environment(), Arc::clone(&scene.metrics))
+            .expect("opens");
+    let known = pull(&store).await;
+    assert_all_known(&store, &known).await;
+    store.close().await;
 }

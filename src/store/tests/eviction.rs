@@ -141,3 +141,38 @@ async fn without_a_limit_nothing_goes() {
     assert_eq!(there(&scene, &digests).len(), 10);
     assert_eq!(scene.metric("store_bytes"), 10_000);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pulls_while_everything_is_evicted_never_see_a_wrong_byte() {
+    let mut scene = Scene::new();
+    scene.max_size = 4000;
+    let store = scene.open();
+    accelerated(&store).await;
+    let pulls: Vec<_> = (0..8_u8)
+        .map(|client| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for round in 0..60_u8 {
+                    let wanted = blob((client.wrapping_mul(7) ^ round.wrapping_mul(13)) % 16);
+                    let digest = Digest::of(&wanted);
+                    let received = match store.open_blob(&digest).await.expect("opens") {
+                        Some(blob) => all_of(&blob),
+                        None => {
+                            let source = Arc::new(Scripted::good(&wanted));
+                            let size = Some(wanted.len() as u64);
+                            let follower = store.fill(&digest, size, source).await.expect("starts");
+                            follow(follower, 0).await.expect("fills")
+                        }
+                    };
+                    assert!(received == wanted);
+                }
+            })
+        })
+        .collect();
+    for pull in pulls {
+        pull.await.expect("never a wrong byte");
+    }
+    eventually(|| scene.bytes_below("blobs-v1") <= 4000).await;
+    assert!(scene.metric("blobs_evicted_total") > 0);
+    assert_eq!(scene.files_in("damaged"), 0);
+}
