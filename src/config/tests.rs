@@ -5,6 +5,8 @@ use std::{
     io::Write as _,
 };
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// A folder with files in it.
@@ -325,6 +327,68 @@ fn the_example_names_every_setting() {
         }
     }
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn loading_never_panics_and_tells_where(lines in prop::collection::vec(line(), 0..12)) {
+        if let Err(problems) = load_text(&lines.join("\n")) {
+            prop_assert!(!problems.is_empty());
+            for problem in problems {
+                prop_assert!(problem.starts_with("portcullis.toml"), "{problem}");
+            }
+        }
+    }
+}
+
+/// Lines of a configuration, some of them wrong.
+fn line() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "data",
+        "listen.address",
+        "listen.admin",
+        "listen.plain_http",
+        "listen.tls",
+        "cache.max_size",
+        "cache.tag_fresh",
+        "limits.streams",
+        "log.level",
+        "upstream",
+        "name",
+        "url",
+        "default",
+        "hosts",
+        "aliases",
+        "username",
+        "password_env",
+        "ca_only",
+        "proxy",
+        "realms",
+        "timeouts.idle",
+    ]);
+    let value = prop::sample::select(vec![
+        "true",
+        "0",
+        "-1",
+        "'off'",
+        "'1GiB'",
+        "'90s'",
+        "'a.test'",
+        "'http://a.test'",
+        "'127.0.0.1:0'",
+        "['a.test']",
+        "[1]",
+        "{}",
+        "{ key = 'k' }",
+        "'info'",
+    ]);
+    prop_oneof![
+        Just("[[upstream]]".to_owned()),
+        Just("[listen]".to_owned()),
+        (key, value).prop_map(|(key, value)| format!("{key} = {value}")),
+    ]
 }
 
 fn example() -> PathBuf {

@@ -80,7 +80,18 @@ pub(super) fn apply(document: &mut Document, variables: &Variables) -> Layered {
             }
         }
     }
+    let passwords = passwords_in(document);
+    layered.warnings.retain(|warning| {
+        !matches!(&warning.place, Some(Place::Variable(name)) if passwords.contains(name))
+    });
     layered
+}
+
+/// The variables that the upstreams name as their passwords, whatever they are called.
+fn passwords_in(document: &Document) -> Vec<String> {
+    let upstreams = document.values.get(LIST).and_then(Value::as_array);
+    let named = |upstream: &Value| upstream.get("password_env")?.as_str().map(str::to_owned);
+    upstreams.into_iter().flatten().filter_map(named).collect()
 }
 
 /// The variables that mean to be settings; those of the first upstream come before the second's, so
@@ -306,6 +317,15 @@ mod tests {
                 "environment variable PORTCULLIS_UPSTREAM_1_URI: is not a setting and was ignored\n  next: did you mean PORTCULLIS_UPSTREAM_1_URL?",
             ]
         );
+    }
+
+    #[test]
+    fn a_password_may_have_any_name() {
+        let (_, layered) = applied(
+            "[[upstream]]\nname = 'x'\npassword_env = 'PORTCULLIS_HUB_TOKEN'\n",
+            &[("PORTCULLIS_HUB_TOKEN", "t"), ("PORTCULLIS_HUB", "x")],
+        );
+        assert_eq!(layered.warnings.len(), 1, "{layered:?}");
     }
 
     #[test]
