@@ -23,8 +23,9 @@ RUN mkdir src \
     && rm -r src target/release/portcullis target/release/deps/*portcullis* target/release/.fingerprint/portcullis-*
 
 FROM dependencies AS build
+ARG REVISION=unknown
 COPY . .
-RUN cargo build --release --locked --bin portcullis \
+RUN PORTCULLIS_COMMIT="${REVISION}" cargo build --release --locked --bin portcullis \
     && install -D --mode=0755 target/release/portcullis /image/usr/local/bin/portcullis
 
 # ---- runtime-base: everything but the binary.
