@@ -29,8 +29,7 @@ pub struct App {
     doors: Doors,
     desk: Admin,
     keeper: Arc<PolicyKeeper>,
-    audit: Audit,
-    store: Store,
+    kept: Kept,
 }
 
 impl App {
@@ -44,7 +43,7 @@ impl App {
             Some(files) => Some(tls::server_config(&files.certificate, &files.key)?),
             None => None,
         };
-        let (mirror, parts) = build(&config, environment, &metrics)?;
+        let (mirror, kept) = build(&config, environment, &metrics)?;
         let clients =
             Server::bind(config.listen.address, config.limits, tls, environment, &metrics).await?;
         let admin = match config.listen.admin {
@@ -53,10 +52,13 @@ impl App {
             }
             None => None,
         };
-        let Kept { audit, store, keeper } = parts;
+        let policy = config.policy.clone();
+        let keeper =
+            PolicyKeeper::new(policy, mirror.clone(), environment.clone(), metrics.clone());
+        let keeper = Arc::new(keeper);
         let desk = Admin::new(metrics.clone(), keeper.clone());
         let doors = Doors::new(mirror, environment, metrics);
-        Ok(Self { clients, admin, doors, desk, keeper, audit, store })
+        Ok(Self { clients, admin, doors, desk, keeper, kept })
     }
 
     /// Where clients connect to.
@@ -97,24 +99,31 @@ impl App {
             let _ = admin.await;
         }
         watching.abort();
-        self.store.close().await;
-        self.audit.close().await;
+        self.kept.close().await;
     }
 }
 
-/// A mirror without listeners, on the data directory of `config`.
+/// A mirror without listeners, on the data directory of `config`, and what has to be closed after it.
 ///
 /// # Errors
 /// [`StartError`] says which part could not be made.
-pub fn mirror(config: &Config, environment: &Environment) -> Result<Mirror, StartError> {
-    build(config, environment, &Arc::new(Metrics::new())).map(|(mirror, _)| mirror)
+pub fn mirror(config: &Config, environment: &Environment) -> Result<(Mirror, Kept), StartError> {
+    build(config, environment, &Arc::new(Metrics::new()))
 }
 
-/// The parts that are taken down by hand.
-struct Kept {
+/// What holds files open: closed last, by hand, since closing waits for the disk.
+#[derive(Debug)]
+pub struct Kept {
     audit: Audit,
     store: Store,
-    keeper: Arc<PolicyKeeper>,
+}
+
+impl Kept {
+    /// Writes down what is under way and lets go of the data directory.
+    pub async fn close(self) {
+        self.store.close().await;
+        self.audit.close().await;
+    }
 }
 
 /// What `serve` puts doors on, and `verify` asks.
@@ -146,13 +155,7 @@ fn build(
         table: config.table.clone(),
         upstreams,
     });
-    let keeper = PolicyKeeper::new(
-        config.policy.clone(),
-        mirror.clone(),
-        environment.clone(),
-        metrics.clone(),
-    );
-    Ok((mirror, Kept { audit, store, keeper: Arc::new(keeper) }))
+    Ok((mirror, Kept { audit, store }))
 }
 
 /// Why a mirror could not start.

@@ -89,9 +89,12 @@ impl Cli {
             Command::Serve(serve) => serve.run(variables, environment, output).await,
             Command::Sign(sign) => sign.run(variables, environment, output).await,
             Command::Verify(verify) => {
-                let judge =
-                    MirrorJudge::new(verify.shared.load(variables, output)?.config, environment)?;
-                verify.run(&judge, output).await
+                let loaded = verify.shared.load(variables, output)?;
+                verify.shared.start_quiet_log(&loaded.config, output);
+                let judge = MirrorJudge::new(loaded.config, environment)?;
+                let exit = verify.run(&judge, output).await;
+                judge.close().await;
+                exit
             }
             Command::Why(why) => why.run(variables, output),
         }

@@ -10,7 +10,7 @@ use super::{
     verify::{Judge, Judged},
 };
 use crate::{
-    app,
+    app::{self, Kept},
     config::Config,
     environment::Environment,
     mirror::{Client, Context, Mirror},
@@ -21,8 +21,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct MirrorJudge {
     mirror: Mirror,
+    kept: Kept,
     /// Holds what is fetched while it is judged.
-    _folder: Scratch,
+    folder: Scratch,
 }
 
 impl MirrorJudge {
@@ -31,7 +32,16 @@ impl MirrorJudge {
         let failed = |error| CliError::Failed(format!("cannot make a temporary folder: {error}"));
         let folder = Scratch::new(environment).map_err(failed)?;
         folder.path().clone_into(&mut config.data);
-        Ok(Self { mirror: app::mirror(&config, environment)?, _folder: folder })
+        let (mirror, kept) = app::mirror(&config, environment)?;
+        Ok(Self { mirror, kept, folder })
+    }
+
+    /// Lets go of everything, and only then of the folder that it is in.
+    pub(super) async fn close(self) {
+        let Self { mirror, kept, folder } = self;
+        drop(mirror);
+        kept.close().await;
+        drop(folder);
     }
 }
 

@@ -75,7 +75,11 @@ impl Demo {
         let key = PrivateKey::generate(environment.entropy.as_ref())?;
         let upstream = stock(&key)?.serve().await?;
         let app = open_mirror(&folder, &key, upstream, self.listen, environment).await?;
-        let story = Story { mirror: app.address(), upstream, folder: folder.path().to_owned() };
+        let story = Story {
+            mirror: app.address(),
+            upstream,
+            configuration: folder.path().join(CONFIGURATION),
+        };
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(app.serve(async {
             // The sender is dropped when there is nothing left to wait for.
@@ -124,25 +128,31 @@ async fn open_mirror(
     environment: &Environment,
 ) -> Result<App, DemoError> {
     folder.write("demo.pub", &key.public().to_pem())?;
-    let policy = folder.write("policy.toml", POLICY)?;
+    folder.write("policy.toml", POLICY)?;
     let listen = match std::net::TcpListener::bind(listen) {
         Ok(_) => listen,
         Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
     };
-    let request = ConfigRequest {
-        file: Some(folder.write("portcullis.toml", CONFIGURATION)?),
-        overrides: Overrides {
-            listen: Some(listen.to_string()),
-            data: Some(folder.path().join("data").display().to_string()),
-            policy: Some(policy.display().to_string()),
-            upstreams: vec![(UPSTREAM.to_owned(), format!("http://{upstream}"))],
-            ..Overrides::default()
-        },
-        ..ConfigRequest::default()
-    };
+    let file = folder.write(CONFIGURATION, &configuration(upstream, folder))?;
+    let overrides = Overrides { listen: Some(listen.to_string()), ..Overrides::default() };
+    let request = ConfigRequest { file: Some(file), overrides, ..ConfigRequest::default() };
     let loaded =
         config::load(&request).map_err(|rejected| DemoError::Configuration(rejected.problems))?;
     Ok(App::start(loaded.config, environment).await?)
+}
+
+fn configuration(upstream: SocketAddr, folder: &Scratch) -> String {
+    let data = folder.path().join("data");
+    format!(
+        r#"data = "{}"
+policy = "policy.toml"
+
+[[upstream]]
+name = "{UPSTREAM}"
+url = "http://{upstream}"
+"#,
+        data.display()
+    )
 }
 
 /// Why the demo could not run.
@@ -170,8 +180,8 @@ pub enum DemoError {
 
 /// What the demo's upstream is called.
 const UPSTREAM: &str = "registry.demo";
-/// Ports and folders come from the command line.
-const CONFIGURATION: &str = "";
+/// The configuration file in the demo's folder.
+const CONFIGURATION: &str = "portcullis.toml";
 const POLICY: &str = r#"version = 1
 
 [authority.demo]

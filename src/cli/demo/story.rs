@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Story {
     pub(super) mirror: SocketAddr,
     pub(super) upstream: SocketAddr,
-    pub(super) folder: PathBuf,
+    pub(super) configuration: PathBuf,
 }
 
 impl Story {
@@ -56,9 +56,10 @@ impl Story {
              docker pull {mirror}/{signed}:{TAG}\n  \
              crane manifest --insecure {mirror}/{unsigned}:{TAG}\n  \
              curl -i http://{mirror}/v2/{unsigned}/manifests/{TAG}\n\n\
-             The policy and the records of all decisions are in {}.\n\
+             Ask the records, in another terminal:\n\n  \
+             portcullis why --config {} {mirror}/{unsigned}:{TAG}\n\n\
              Press Ctrl-C to end.",
-            self.folder.display()
+            self.configuration.display()
         ))
     }
 
