@@ -196,7 +196,7 @@ impl Room {
         evidence: Option<trust::Evidence>,
     ) -> Result<Verdict, PullError> {
         let (policy, image, digest) = (&case.policy, &case.image, &case.digest);
-        if let Some(denied) = trust::deny_listed(policy, image, digest) {
+        if let Some(denied) = trust::content_deny_listed(policy, image, digest, &fetched.bytes) {
             return Ok(denied);
         }
         let manifest = match &fetched.manifest {

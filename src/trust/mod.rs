@@ -47,7 +47,9 @@ mod words;
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
-    outright::{deny_listed, failed, readable_artifact, unreachable, unresolved, unsupported},
+    outright::{
+        content_deny_listed, failed, readable_artifact, unreachable, unresolved, unsupported,
+    },
     policy::{
         Authority, AuthorityKey, Denial, Denied, Exception, Group, Pattern, PatternError, Place,
         Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind, Window,

@@ -3,21 +3,37 @@
 
 use super::{
     Mode, Reason,
-    policy::{Exception, Policy},
+    policy::{Denial, Exception, Policy},
     verdict::Verdict,
 };
 use crate::{
-    oci::{Digest, ImageName, Reference},
+    oci::{Digest, ImageName, Reference, digest::Algorithm},
     timestamp::Timestamp,
 };
 
 /// The denial, if the manifest or its repository is on the deny list, which wins over everything.
+pub(super) fn deny_listed(policy: &Policy, image: &ImageName, digest: &Digest) -> Option<Verdict> {
+    policy.denial_of(image, digest).map(|denial| denied(policy, image, digest, denial))
+}
+
+/// The denial, if the deny list names the content of the manifest `digest` by any digest. One manifest
+/// has a name by each algorithm, and an entry is about the content, not about a spelling of it.
 #[must_use]
-pub fn deny_listed(policy: &Policy, image: &ImageName, digest: &Digest) -> Option<Verdict> {
-    let denial = policy.denial_of(image, digest)?;
+pub fn content_deny_listed(
+    policy: &Policy,
+    image: &ImageName,
+    digest: &Digest,
+    content: &[u8],
+) -> Option<Verdict> {
+    let names = [Algorithm::Sha256, Algorithm::Sha512].map(|by| Digest::with(by, content));
+    let denial = names.iter().find_map(|name| policy.denial_of(image, name))?;
+    Some(denied(policy, image, digest, denial))
+}
+
+fn denied(policy: &Policy, image: &ImageName, digest: &Digest, denial: &Denial) -> Verdict {
     let why = denial.reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
     let place = place(policy, denial.place.line);
-    Some(Verdict {
+    Verdict {
         rule: Some(denial.place.key.clone()),
         next_step: format!("use another image; the deny list is at {place}"),
         ..failed(
@@ -27,7 +43,7 @@ pub fn deny_listed(policy: &Policy, image: &ImageName, digest: &Digest) -> Optio
             Reason::DenyList,
             &format!("the deny list names {}{why}", denial.what),
         )
-    })
+    }
 }
 
 /// The verdict of an exception that applies.

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::oci::Algorithm;
 use crate::trust::{
-    LookFailure,
+    LookFailure, content_deny_listed,
     fixtures::{Registry, image, judge, key, load, look, now, policy, signature_tag},
     signing::PrivateKey,
 };
@@ -126,7 +127,7 @@ fn g2_a_digest_in_a_payload_has_one_spelling() {
         let verdict = judged(&payload(&bad, APP));
         assert_eq!(end(&verdict), (Outcome::Denied, Reason::SignatureInvalid), "{bad}");
     }
-    let long = Digest::with(crate::oci::Algorithm::Sha512, b"the image").to_string();
+    let long = Digest::with(Algorithm::Sha512, b"the image").to_string();
     assert_eq!(judged(&payload(&long, APP)).reason, Reason::DigestMismatch);
 }
 
@@ -391,6 +392,22 @@ fn with_rest(rest: &str, keys: &[(&str, &PrivateKey)]) -> Policy {
         .map(|(name, _)| format!("[authority.{name}]\nkey = \"{name}.pub\"\n"))
         .collect();
     load(&format!("version = 1\n{authorities}{rest}"), keys).unwrap().0
+}
+
+#[test]
+fn the_deny_list_names_content_whatever_digest_it_is_asked_by() {
+    let content = b"a manifest";
+    let names = [Algorithm::Sha256, Algorithm::Sha512].map(|by| Digest::with(by, content));
+    for listed in names {
+        let rest = format!("[[deny]]\ndigest = \"{listed}\"\nreason = \"CVE-2026-0001\"\n");
+        let policy = with_rest(&rest, &[("a", &key())]);
+        for asked in names {
+            let verdict = content_deny_listed(&policy, &image(APP), &asked, content).unwrap();
+            assert_eq!(end(&verdict), (Outcome::Denied, Reason::DenyList), "{listed} {asked}");
+        }
+        let other = b"another manifest";
+        assert!(content_deny_listed(&policy, &image(APP), &Digest::of(other), other).is_none());
+    }
 }
 
 #[test]
