@@ -30,6 +30,9 @@ pub struct PolicyKeeper {
     mirror: Mirror,
     environment: Environment,
     metrics: Arc<Metrics>,
+    /// Held from reading the files until the result is in force: of two loads, the one that read
+    /// later wins, or a key that was taken out would come back.
+    loading: Mutex<()>,
     /// What is wrong with the policy on disk, while the last good one is in force.
     problems: Mutex<Vec<String>>,
 }
@@ -43,7 +46,8 @@ impl PolicyKeeper {
         environment: Environment,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { path, mirror, environment, metrics, problems: Mutex::new(Vec::new()) }
+        let problems = Mutex::new(Vec::new());
+        Self { path, mirror, environment, metrics, loading: Mutex::new(()), problems }
     }
 
     /// The policy at `path`, or the one that denies everything and says how to write one.
@@ -66,6 +70,7 @@ impl PolicyKeeper {
 
     /// Loads the policy again, now. Says in the log what came of it.
     pub fn reload(&self) {
+        let _turn = self.loading.lock().expect("nothing panics while it holds this lock");
         let loaded = Self::load(self.path.as_deref(), self.mirror.table(), &self.environment);
         let mut problems = self.problems.lock().expect("nothing panics while it holds this lock");
         match loaded {
@@ -80,7 +85,7 @@ impl PolicyKeeper {
                 self.metrics.policy_reloaded(true);
             }
             Err(PolicyProblems(found)) => {
-                *problems = found.iter().map(ToString::to_string).collect();
+                *problems = texts(&found);
                 for problem in &found {
                     tracing::error!(%problem, "policy not loaded; the last good one stays in force");
                 }
@@ -103,10 +108,23 @@ impl PolicyKeeper {
             tokio::time::sleep(LOOK_EVERY).await;
             // Taken before the load: what changes meanwhile is seen next time.
             let found = Some(Fingerprints::of(&files()));
-            if found != seen {
+            if found != seen || self.has_news() {
                 seen = found;
                 self.reload();
             }
+        }
+    }
+}
+
+impl PolicyKeeper {
+    /// Whether a policy that did not load would fare otherwise now. What it names is known only once
+    /// it has loaded, so a key file that was missing is not among the files that are looked at.
+    fn has_news(&self) -> bool {
+        let before = self.problems.lock().expect("nothing panics while it holds this lock").clone();
+        let Some(path) = self.path.as_deref().filter(|_| !before.is_empty()) else { return false };
+        match Policy::load(path, self.mirror.table(), self.environment.clock.now()) {
+            Ok(_) => true,
+            Err(found) => texts(&found) != before,
         }
     }
 }
@@ -127,6 +145,10 @@ impl Readiness for PolicyKeeper {
     }
 }
 
+fn texts(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
 /// Everything that is wrong with a policy.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -134,3 +156,56 @@ pub struct PolicyProblems(pub Vec<Problem>);
 
 /// How often the policy's files are looked at: half of what the contract promises.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write the files that a person would")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        app,
+        config::{self, ConfigRequest, Overrides},
+        trust::signing::PrivateKey,
+    };
+
+    const POLICY: &str = "version = 1\n[authority.release]\nkey = \"release.pub\"\n";
+
+    fn keeper(folder: &Path) -> (Arc<PolicyKeeper>, Mirror) {
+        let environment = Environment::system();
+        let path = folder.join("policy.toml");
+        fs::write(&path, "version = 1\n").unwrap();
+        fs::write(folder.join("portcullis.toml"), "").unwrap();
+        let request = ConfigRequest {
+            file: Some(folder.join("portcullis.toml")),
+            overrides: Overrides {
+                data: Some(folder.join("data").display().to_string()),
+                policy: Some(path.display().to_string()),
+                upstreams: vec![("registry.test".to_owned(), "http://127.0.0.1:1".to_owned())],
+                ..Overrides::default()
+            },
+            ..ConfigRequest::default()
+        };
+        let mirror = app::mirror(&config::load(&request).unwrap().config, &environment).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let keeper = PolicyKeeper::new(Some(path), mirror.clone(), environment, metrics);
+        (Arc::new(keeper), mirror)
+    }
+
+    #[tokio::test]
+    async fn a_key_file_that_comes_after_its_policy_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keeper, mirror) = keeper(folder.path());
+        let before = mirror.policy().hash().to_owned();
+        fs::write(folder.path().join("policy.toml"), POLICY).unwrap();
+        let watching = tokio::spawn(keeper.clone().watch());
+        tokio::time::sleep(LOOK_EVERY + LOOK_EVERY / 2).await;
+        assert_eq!(mirror.policy().hash(), before, "its key is not there");
+        let key = PrivateKey::generate(Environment::system().entropy.as_ref()).unwrap();
+        fs::write(folder.path().join("release.pub"), key.public().to_pem()).unwrap();
+        tokio::time::sleep(LOOK_EVERY * 2).await;
+        assert_ne!(mirror.policy().hash(), before);
+        assert!(keeper.problems.lock().unwrap().is_empty());
+        watching.abort();
+    }
+}
