@@ -231,6 +231,16 @@ impl Files {
         folder: &Path,
         durability: Durability,
     ) -> Result<(), StoreError> {
+        let made = absent_is_none(self.make_one_folder(folder, durability))?;
+        if let (None, Some(above)) = (made, folder.parent()) {
+            self.make_folder(above, durability)?;
+            // Once: there are file systems, such as `/proc`, that say "not found" whatever is there.
+            self.make_one_folder(folder, durability)?;
+        }
+        Ok(())
+    }
+
+    fn make_one_folder(&self, folder: &Path, durability: Durability) -> Result<(), StoreError> {
         let made = self.attempt(Step::CreateFolder, folder, || {
             match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {
@@ -238,15 +248,9 @@ impl Files {
                 }
                 result => result.map(|()| true),
             }
-        });
-        match (absent_is_none(made)?, folder.parent()) {
-            (Some(true), Some(above)) if durability == Durability::Synced => {
-                self.sync_folder(above)
-            }
-            (None, Some(above)) => {
-                self.make_folder(above, durability)?;
-                self.make_folder(folder, durability)
-            }
+        })?;
+        match folder.parent() {
+            Some(above) if made && durability == Durability::Synced => self.sync_folder(above),
             _ => Ok(()),
         }
     }

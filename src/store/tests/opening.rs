@@ -33,6 +33,16 @@ async fn a_store_that_is_dropped_frees_the_directory() {
 }
 
 #[tokio::test]
+async fn a_place_where_no_directory_can_be_made_is_an_error() {
+    let scene = Scene::new();
+    // `/proc` says "not found" to every new folder, although it is there itself.
+    let options = crate::store::Options { root: "/proc/portcullis/data".into(), ..scene.options() };
+    let opened =
+        crate::store::Store::open(options, &scene.environment(), Arc::clone(&scene.metrics));
+    assert!(opened.expect_err("is no place").to_string().contains("`--data`"));
+}
+
+#[tokio::test]
 async fn what_is_not_a_directory_is_refused_with_a_next_step() {
     let mut scene = Scene::new();
     let file = scene.root().join("file");
