@@ -15,7 +15,7 @@ use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -44,6 +44,9 @@ pub(super) trait Appendable: Send + fmt::Debug {
     /// Makes everything written durable.
     fn sync(&mut self) -> io::Result<()>;
 
+    /// Whether `path` still names this file.
+    fn is_at(&self, path: &Path) -> bool;
+
     /// Cuts the file to `length` bytes.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
@@ -55,6 +58,14 @@ impl Appendable for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        let identity = |found: fs::Metadata| (found.dev(), found.ino());
+        match (self.metadata(), fs::metadata(path)) {
+            (Ok(own), Ok(there)) => identity(own) == identity(there),
+            _ => false,
+        }
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
@@ -75,6 +86,7 @@ pub(super) struct Segments {
 
 #[derive(Debug)]
 struct Current {
+    path: PathBuf,
     file: Box<dyn Appendable>,
     /// Bytes that are known to be whole lines and durable.
     length: u64,
@@ -98,7 +110,7 @@ impl Segments {
         max_length: u64,
         disk: Box<dyn Disk>,
     ) -> io::Result<(Self, Vec<Repair>)> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        make_directory(directory)?;
         let existing = list(directory)?;
         let mut repairs = Vec::new();
         for (_, path) in &existing {
@@ -113,7 +125,8 @@ impl Segments {
         };
         if let Some((_, path)) = existing.last() {
             let length = fs::metadata(path)?.len();
-            segments.current = Some(Current { file: segments.disk.open(path)?, length });
+            let (path, file) = (path.clone(), segments.disk.open(path)?);
+            segments.current = Some(Current { path, file, length });
         }
         Ok((segments, repairs))
     }
@@ -141,9 +154,17 @@ impl Segments {
         }
     }
 
-    /// The segment that takes `length` more bytes; a new one when the current one is full.
+    /// The segment that takes `length` more bytes; a new one when the current one is full, or when
+    /// somebody removed it or moved it away: nobody would find there what is written.
     fn take_current(&mut self, length: u64) -> io::Result<Current> {
-        match self.current.take() {
+        let current = self.current.take().filter(|current| {
+            let is_there = current.file.is_at(&current.path);
+            if !is_there {
+                tracing::error!(path = %current.path.display(), "the audit log was removed while in use; beginning a new segment");
+            }
+            is_there
+        });
+        match current {
             Some(current) if current.length == 0 || current.length + length <= self.max_length => {
                 Ok(current)
             }
@@ -153,12 +174,17 @@ impl Segments {
 
     fn create(&mut self) -> io::Result<Current> {
         let path = self.directory.join(format!("{:06}{SUFFIX}", self.next_number));
+        make_directory(&self.directory)?;
         let file = self.disk.open(&path)?;
         self.next_number += 1;
         // The name lives in the directory, which has a cache of its own.
         File::open(&self.directory)?.sync_all()?;
-        Ok(Current { file, length: 0 })
+        Ok(Current { path, file, length: 0 })
     }
+}
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// The segments in `directory`, oldest first. A directory that is not there has none.

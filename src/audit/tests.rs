@@ -103,12 +103,31 @@ impl Appendable for BreakingFile {
         }
     }
 
+    fn is_at(&self, path: &Path) -> bool {
+        self.file.is_at(path)
+    }
+
     fn cut(&mut self, length: u64) -> io::Result<()> {
         match std::mem::replace(&mut self.step, Step::Works) {
             Step::CannotSyncOrCut => Err(io::Error::other("the disk is broken")),
             _ => self.file.cut(length),
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_a_log_that_was_removed_or_moved_away() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("audit-v1");
+    let audit = open(&directory);
+    audit.decision(decision("1", "app")).await.unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    audit.decision(decision("2", "app")).await.unwrap();
+    assert_eq!(ids(&directory), ["2"]);
+    let away = parent.path().join("away");
+    fs::rename(&directory, &away).unwrap();
+    audit.decision(decision("3", "app")).await.unwrap();
+    assert_eq!((ids(&directory), ids(&away)), (vec!["3".to_owned()], vec!["2".to_owned()]));
 }
 
 #[tokio::test]
