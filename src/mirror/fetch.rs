@@ -137,6 +137,8 @@ impl Room {
             ..known.map(Arc::unwrap_or_clone).unwrap_or_default()
         };
         self.store.put_manifest(image, digest, &record).await?;
+        // A manifest is no blob, also when somebody lists it as one and it was read as one before.
+        self.readable.invalidate(&(image.clone(), *digest));
         if let Shape::Index { manifests } = &manifest.shape {
             for child in manifests {
                 self.store.add_parent(image, &child.digest, digest).await?;
