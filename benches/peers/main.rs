@@ -13,7 +13,7 @@
 //! | `process`, `peers`, `programs` | the servers |
 //! | `wire`, `load`, `slow_link` | the clients: few big downloads, many small ones, a far upstream |
 //! | `rows` | what is measured, and its bar |
-//! | `rounds`, `crowds` | the measurements |
+//! | `rounds`, `crowds`, `large_store` | the measurements |
 //! | `results`, `chart` | the table, JSON and SVG |
 #![expect(
     clippy::disallowed_methods,
@@ -29,6 +29,7 @@ mod calm;
 mod chart;
 mod content;
 mod crowds;
+mod large_store;
 mod load;
 mod options;
 mod peers;
@@ -61,6 +62,10 @@ fn main() -> Result<ExitCode> {
         rounds::measure(&mut workbench, round, &mut results);
     }
     crowds::measure(&mut workbench, &mut results);
+    if options.large_store {
+        let outcome = large_store::measure(&workbench, &mut results);
+        results.note("large store", outcome);
+    }
     results.print(&workbench);
     if !options.quick {
         results.write(&workbench)?;

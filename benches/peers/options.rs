@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// How often each measurement is repeated.
     #[arg(long)]
     pub rounds: Option<usize>,
+    /// Also a store of a million blobs: three more minutes, and as many inodes.
+    #[arg(long)]
+    pub large_store: bool,
     /// Only rows whose identifier contains this.
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,

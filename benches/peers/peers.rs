@@ -49,6 +49,11 @@ impl Peer {
         Self { name: name.to_owned(), target, kind, folder, process: None }
     }
 
+    /// Where its data lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether its cache can be emptied.
     pub(crate) const fn is_cache(&self) -> bool {
         matches!(self.kind, Kind::Mirror { .. } | Kind::Registry { .. })

@@ -70,6 +70,10 @@ pub(crate) const MEMORY: &str = "memory";
 pub(crate) const IDLE: &str = "idle";
 pub(crate) const QUIET_P99: &str = "quiet-p99";
 pub(crate) const BUSY_P99: &str = "busy-p99";
+pub(crate) const LARGE_REBUILT: &str = "large-rebuilt";
+pub(crate) const LARGE_READY: &str = "large-ready";
+pub(crate) const LARGE_REQUEST: &str = "large-request";
+pub(crate) const SMALL_REQUEST: &str = "small-request";
 
 /// The table, in order.
 pub(crate) const ROWS: &[Row] = &[
@@ -162,6 +166,21 @@ pub(crate) const ROWS: &[Row] = &[
         "ms",
         over(QUIET_P99, MIRROR),
         Bar::AtMost(2.0),
+    ),
+    row(
+        LARGE_REBUILT,
+        "ready with 1,000,000 blobs, accelerator lost",
+        "s",
+        Compared::Alone,
+        Bar::AtMost(1.0),
+    ),
+    row(LARGE_READY, "ready with 1,000,000 blobs", "s", Compared::Alone, Bar::AtMost(1.0)),
+    row(
+        LARGE_REQUEST,
+        "a manifest there, against a store of 1,000 blobs",
+        "ms",
+        over(SMALL_REQUEST, MIRROR),
+        Bar::AtMost(1.1),
     ),
 ];
 
