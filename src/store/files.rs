@@ -213,7 +213,7 @@ impl Files {
         to: &Path,
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let folder = to.parent().unwrap_or_else(|| Path::new("/"));
+        let folder = folder_of(to).unwrap_or_else(|| Path::new("/"));
         let renamed = self.attempt(Step::Rename, to, || std::fs::rename(from, to));
         if absent_is_none(renamed)?.is_none() {
             self.make_folder(folder, durability)?;
@@ -239,11 +239,11 @@ impl Files {
                 result => result.map(|()| true),
             }
         });
-        match (absent_is_none(made)?, folder.parent()) {
+        match (absent_is_none(made)?, folder_of(folder)) {
             (Some(true), Some(above)) if durability == Durability::Synced => {
                 self.sync_folder(above)
             }
-            (None, Some(above)) => {
+            (None, Some(above)) if above != folder => {
                 self.make_folder(above, durability)?;
                 self.make_folder(folder, durability)
             }
@@ -305,7 +305,27 @@ fn absent_is_none<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreEr
     }
 }
 
+/// The folder that holds the name `path`. `data` is a name in the current folder.
+fn folder_of(path: &Path) -> Option<&Path> {
+    let above = path.parent()?;
+    Some(if above.as_os_str().is_empty() { Path::new(".") } else { above })
+}
+
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
 /// Bytes read at once where a whole file is hashed.
 const HASH_BUFFER: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_a_folder_is_in_the_current_one() {
+        for (path, folder) in
+            [("data", Some(".")), ("a/data", Some("a")), ("/data", Some("/")), ("/", None)]
+        {
+            assert_eq!(folder_of(Path::new(path)), folder.map(Path::new), "{path}");
+        }
+    }
+}
