@@ -16,11 +16,11 @@ ARG RUNTIME=gcr.io/distroless/cc-debian12
 FROM ${BUILDER} AS dependencies
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
-    && echo 'fn main() {}' > src/main.rs \
+RUN mkdir -p src benches/peers \
+    && echo 'fn main() {}' | tee src/main.rs > benches/peers/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked \
-    && rm -r src target/release/portcullis target/release/deps/*portcullis* target/release/.fingerprint/portcullis-*
+    && rm -r src benches target/release/portcullis target/release/deps/*portcullis* target/release/.fingerprint/portcullis-*
 
 FROM dependencies AS build
 ARG REVISION=unknown

@@ -213,7 +213,7 @@ impl Files {
         to: &Path,
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let folder = to.parent().unwrap_or_else(|| Path::new("/"));
+        let folder = folder_of(to).unwrap_or_else(|| Path::new("/"));
         let renamed = self.attempt(Step::Rename, to, || std::fs::rename(from, to));
         if absent_is_none(renamed)?.is_none() {
             self.make_folder(folder, durability)?;
@@ -232,7 +232,7 @@ impl Files {
         durability: Durability,
     ) -> Result<(), StoreError> {
         let made = absent_is_none(self.make_one_folder(folder, durability))?;
-        if let (None, Some(above)) = (made, folder.parent()) {
+        if let (None, Some(above)) = (made, folder_of(folder)) {
             self.make_folder(above, durability)?;
             // Once: there are file systems, such as `/proc`, that say "not found" whatever is there.
             self.make_one_folder(folder, durability)?;
@@ -249,7 +249,7 @@ impl Files {
                 result => result.map(|()| true),
             }
         })?;
-        match folder.parent() {
+        match folder_of(folder) {
             Some(above) if made && durability == Durability::Synced => self.sync_folder(above),
             _ => Ok(()),
         }
@@ -309,7 +309,27 @@ fn absent_is_none<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreEr
     }
 }
 
+/// The folder that holds the name `path`. `data` is a name in the current folder.
+fn folder_of(path: &Path) -> Option<&Path> {
+    let above = path.parent()?;
+    Some(if above.as_os_str().is_empty() { Path::new(".") } else { above })
+}
+
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
 /// Bytes read at once where a whole file is hashed.
 const HASH_BUFFER: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_a_folder_is_in_the_current_one() {
+        for (path, folder) in
+            [("data", Some(".")), ("a/data", Some("a")), ("/data", Some("/")), ("/", None)]
+        {
+            assert_eq!(folder_of(Path::new(path)), folder.map(Path::new), "{path}");
+        }
+    }
+}
