@@ -186,7 +186,8 @@ mod tests {
             },
             ..ConfigRequest::default()
         };
-        let mirror = app::mirror(&config::load(&request).unwrap().config, &environment).unwrap();
+        let config = config::load(&request).unwrap().config;
+        let (mirror, _) = app::mirror(&config, &environment).unwrap();
         let metrics = Arc::new(Metrics::new());
         let keeper = PolicyKeeper::new(Some(path), mirror.clone(), environment, metrics);
         (Arc::new(keeper), mirror)
