@@ -34,19 +34,19 @@ impl Mirror {
         let policy = self.room.policy.load_full();
         let reference = Reference::Digest(*digest);
         let case = Case::new(context.clone(), policy, image.clone(), reference, *digest);
-        self.room.open_door(&case).await?;
-        self.room.open_blob(image, digest).await
+        let manifest = self.room.open_door(&case).await?;
+        self.room.open_blob(image, digest, &manifest).await
     }
 }
 
 impl Room {
     /// Finds an admitted manifest that references the blob.
-    async fn open_door(self: &Arc<Self>, case: &Case) -> Result<(), PullError> {
+    async fn open_door(self: &Arc<Self>, case: &Case) -> Result<Digest, PullError> {
         let key = (case.image.clone(), case.digest);
         if let Some(manifest) = self.readable.get(&key) {
             let decided = self.judge(&case.about(manifest)).await?;
             if decided.verdict.outcome == Outcome::Admitted {
-                return Ok(());
+                return Ok(manifest);
             }
             self.readable.invalidate(&key);
         }
@@ -61,7 +61,7 @@ impl Room {
             match self.judge(&about).await {
                 Ok(decided) if decided.verdict.outcome == Outcome::Admitted => {
                     self.readable.insert(key, manifest);
-                    return Ok(());
+                    return Ok(manifest);
                 }
                 Ok(decided) if decided.verdict.outcome == Outcome::Denied => {}
                 Ok(decided) => {
@@ -75,10 +75,13 @@ impl Room {
         Err(failure)
     }
 
+    /// The blob from the store, or else a fill of as many bytes as `manifest` lists for it: an
+    /// upstream cannot send more than that.
     async fn open_blob(
         self: &Arc<Self>,
         image: &ImageName,
         digest: &Digest,
+        manifest: &Digest,
     ) -> Result<ReadableBlob, PullError> {
         if let Some(blob) = self.store.open_blob(digest).await? {
             return Ok(ReadableBlob {
@@ -92,7 +95,9 @@ impl Room {
         let upstream = self.upstream(&image.upstream).map_err(failure)?.clone();
         let source =
             UpstreamBlob { upstream, repository: image.repository.clone(), digest: *digest };
-        let mut follower = self.store.fill(digest, None, Arc::new(source)).await?;
+        let record = self.store.manifest(image, manifest).await?;
+        let size = record.and_then(|record| record.size_of(digest));
+        let mut follower = self.store.fill(digest, size, Arc::new(source)).await?;
         match follower.size().await {
             Ok(size) => {
                 Ok(ReadableBlob { digest: *digest, size, content: BlobContent::Filling(follower) })

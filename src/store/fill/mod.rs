@@ -123,7 +123,7 @@ impl Fills {
         {
             return announcer.follow();
         }
-        let announcer = Announcer::new(order.size);
+        let announcer = Announcer::new();
         let progress = announcer.follow();
         running.insert(order.digest, announcer.clone());
         drop(running);

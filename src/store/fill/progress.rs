@@ -45,9 +45,10 @@ impl Progress {
 pub(super) struct Announcer(Arc<watch::Sender<Progress>>);
 
 impl Announcer {
-    /// For content of `size` bytes, if that is known already.
-    pub(super) fn new(size: Option<u64>) -> Self {
-        Self(Arc::new(watch::Sender::new(Progress { size, ..Progress::default() })))
+    /// Nothing is known until the source has answered, not even a length that was ordered: who
+    /// hears a length takes it that the content is there.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Progress::default())))
     }
 
     pub(super) fn follow(&self) -> watch::Receiver<Progress> {

@@ -65,15 +65,15 @@ impl Transfer<'_> {
     }
 
     fn agreed_size(&self, announced: Option<u64>) -> Result<Option<u64>, FillError> {
-        match (self.order.size, announced) {
-            (Some(wanted), Some(announced)) if wanted != announced => Err(self.integrity()),
-            (None, Some(announced)) if announced < self.offset => Err(self.integrity()),
-            (None, Some(announced)) => {
-                self.announcer.sized(announced);
-                Ok(Some(announced))
-            }
-            (wanted, _) => Ok(wanted),
+        let size = match (self.order.size, announced) {
+            (Some(wanted), Some(announced)) if wanted != announced => return Err(self.integrity()),
+            (None, Some(announced)) if announced < self.offset => return Err(self.integrity()),
+            (wanted, announced) => wanted.or(announced),
+        };
+        if let Some(size) = size {
+            self.announcer.sized(size);
         }
+        Ok(size)
     }
 
     const fn integrity(&self) -> FillError {

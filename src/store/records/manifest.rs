@@ -26,6 +26,14 @@ pub struct ManifestRecord {
     pub verdict: Option<serde_json::Value>,
 }
 
+impl ManifestRecord {
+    /// The length in bytes that it lists for `digest`, if it lists it.
+    #[must_use]
+    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
+        self.references.iter().find(|listed| listed.digest == *digest).map(|listed| listed.size)
+    }
+}
+
 /// Something that a manifest lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Referenced {

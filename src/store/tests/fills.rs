@@ -6,12 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::timeout;
 
 use super::support::*;
 use crate::{
     oci::{Algorithm, Digest},
-    store::{FillError, SourceError, SourceErrorKind, StoreError},
+    store::{FillError, FillSource, FillStream, SourceError, SourceErrorKind, StoreError},
 };
 
 /// Long enough for anything that is going to happen.
@@ -167,6 +168,27 @@ async fn g8_a_wrong_length_is_refused_at_once() {
     }
 }
 
+/// A source without the content.
+#[derive(Debug)]
+struct Refusing;
+
+impl FillSource for Refusing {
+    fn open(&self, _: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
+        let error = SourceError::new(SourceErrorKind::NotFound, "there is no such content");
+        std::future::ready(Err(error)).boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_ordered_length_is_told_only_once_the_source_has_answered() {
+    let scene = Scene::new();
+    let store = scene.open();
+    let digest = Digest::of(b"not there");
+    let mut follower = store.fill(&digest, Some(9), Arc::new(Refusing)).await.expect("starts");
+    let error = follower.size().await.expect_err("there is no such content");
+    assert!(matches!(error, FillError::Source(_)), "{error:?}");
+}
+
 #[tokio::test]
 async fn who_expects_another_length_does_not_join() {
     let scene = Scene::new();
@@ -174,7 +196,8 @@ async fn who_expects_another_length_does_not_join() {
     let content = content(1000);
     let digest = Digest::of(&content);
     let (_feed, source) = Fed::new(Some(1000));
-    let _follower = store.fill(&digest, Some(1000), source.clone()).await.expect("starts");
+    let mut follower = store.fill(&digest, Some(1000), source.clone()).await.expect("starts");
+    assert_eq!(follower.size().await.expect("the source says it"), 1000);
     let joined = store.fill(&digest, Some(999), source).await;
     assert!(matches!(joined, Err(StoreError::Integrity { .. })));
 }
