@@ -40,7 +40,7 @@ use super::{
     record::Record,
     sendfile::{Lane, MAX_PIECE},
 };
-use crate::store::{Blob, FillError, Follower};
+use crate::mirror::{Blob, FillError, Follower};
 
 /// The body of a response. When it ends or is dropped, its request is over.
 #[derive(Debug, Default)]

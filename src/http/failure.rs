@@ -17,11 +17,8 @@ use hyper::{
 
 use super::{body::Body, headers, phrase, route::RouteError};
 use crate::{
-    mirror::{PullError, Refusal, Wanted},
+    mirror::{PullError, Reason, Refusal, StoreError, UpstreamError, Wanted},
     oci::{ErrorCode, ParseReferenceError, UpstreamName},
-    store::StoreError,
-    trust::Reason,
-    upstream::UpstreamError,
 };
 
 /// An answer that is not what was asked for.

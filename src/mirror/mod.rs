@@ -39,7 +39,13 @@ use crate::{
     store::Store,
     telemetry::Metrics,
     trust::Policy,
-    upstream::{Upstream, UpstreamError},
+    upstream::Upstream,
+};
+// What answers are made of in the rooms below, so that `http` needs to see this one only.
+pub use crate::{
+    store::{Blob, FillError, Follower, StoreError},
+    trust::Reason,
+    upstream::UpstreamError,
 };
 
 /// How long answers stay good.
