@@ -15,6 +15,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
+    bundle,
     classic::SIGNATURE,
     evidence::MAX_SIGNATURES,
     json::{Json, member_names},
@@ -87,7 +88,7 @@ impl Kind {
         match media_type {
             COSIGN_SIMPLE_SIGNING => Some(Self::SimpleSigning),
             DSSE_ENVELOPE => Some(Self::Dsse),
-            BUNDLE => Some(Self::Bundle),
+            kind if bundle::MEDIA_TYPES.contains(&kind) => Some(Self::Bundle),
             JWS => Some(Self::Jws),
             _ => None,
         }
@@ -99,7 +100,7 @@ impl Kind {
             Self::SimpleSigning => 64 << 10,
             Self::Jws => 1 << 20,
             // Attestations carry whole bills of materials.
-            Self::Bundle | Self::Dsse => 16 << 20,
+            Self::Bundle | Self::Dsse => bundle::MAX_ATTESTATION as u64,
         }
     }
 
@@ -132,8 +133,6 @@ impl Kind {
     }
 }
 
-/// A Sigstore bundle.
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// A Notation signature as a JSON Web Signature.
 const JWS: &str = "application/jose+json";
 /// The configuration of a Notation signature in its older form.

@@ -10,14 +10,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use super::{
     Format, Reason,
     evidence::RawSignature,
-    format::WireFormat,
+    format::{Limits, WireFormat},
     json::Malformed,
-    log::LogEntry,
+    log::{self, LogEntry},
     payload::{MAX_PAYLOAD_SIZE, Payload},
     steps::{Claim, Fault, Parsed},
 };
 use crate::oci::{
-    Digest, Tag,
     media_type::{COSIGN_SIGNATURE_ARTIFACT, COSIGN_SIMPLE_SIGNING},
     reference::CosignSuffix,
 };
@@ -31,16 +30,25 @@ impl WireFormat for Classic {
         Format::Cosign
     }
 
-    fn tag(&self, subject: &Digest) -> Tag {
-        Tag::cosign(subject, CosignSuffix::Signatures)
+    fn tag(&self) -> Option<CosignSuffix> {
+        Some(CosignSuffix::Signatures)
     }
 
-    fn artifact_type(&self) -> &'static str {
-        COSIGN_SIGNATURE_ARTIFACT
+    fn artifact_types(&self) -> &'static [&'static str] {
+        &[COSIGN_SIGNATURE_ARTIFACT]
     }
 
-    fn payload_limit(&self, media_type: &str) -> Option<usize> {
-        (media_type == COSIGN_SIMPLE_SIGNING).then_some(MAX_PAYLOAD_SIZE)
+    fn limits(&self, media_type: &str) -> Option<Limits> {
+        let limits = Limits { signature: MAX_PAYLOAD_SIZE, other: MAX_PAYLOAD_SIZE };
+        (media_type == COSIGN_SIMPLE_SIGNING).then_some(limits)
+    }
+
+    fn most_layers(&self) -> usize {
+        usize::MAX
+    }
+
+    fn is_over_subject(&self, _payload: &[u8]) -> bool {
+        false
     }
 
     fn parse(&self, raw: &RawSignature) -> Result<Parsed, Fault> {
@@ -61,23 +69,16 @@ impl WireFormat for Classic {
             .map(|text| LogEntry::parse(text, &signature, &raw.payload))
             .transpose()
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
-        Ok(Parsed { message: raw.payload.clone(), signature, entry, claim: read_claim })
-    }
-
-    fn remark(&self, raw: &RawSignature) -> Option<&'static str> {
-        let has = |name| raw.annotations.contains_key(name);
-        match (has(LOG_ENTRY), has(TIMESTAMP)) {
-            (true, true) => Some("log entry and timestamp not verified: no trust root configured"),
-            (true, false) => Some("log entry not verified: no trust root configured"),
-            (false, true) => Some("timestamp not verified: no trust root configured"),
-            (false, false) => None,
-        }
+        let remark = log::remark(entry.is_some(), annotation(TIMESTAMP).is_some());
+        let entries = entry.into_iter().collect();
+        let message = raw.payload.clone();
+        Ok(Parsed { message, signature, entries, remark, claim: read_claim })
     }
 }
 
 fn read_claim(message: &[u8]) -> Result<Claim, Malformed> {
     let Payload { digest, reference } = Payload::parse(message)?;
-    Ok(Claim { digest, reference: Some(reference) })
+    Ok(Claim { digests: vec![digest], reference: Some(reference) })
 }
 
 /// The annotation that holds the signature in base64.

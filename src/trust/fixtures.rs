@@ -11,7 +11,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, EvidenceSource, LookFailure, Policy, Problem, Verdict, Warning, decide, gather,
+    Evidence, EvidenceSource, LookFailure, Policy, Problem, Verdict, Warning,
+    bundle::MEDIA_TYPES,
+    decide, gather,
     signing::{PrivateKey, attach},
 };
 use crate::{
@@ -80,6 +82,15 @@ pub(super) fn policy(rule: &str, keys: &[(&str, &PrivateKey)]) -> Policy {
     load(&text, keys).unwrap_or_else(|problems| panic!("{text}{problems:?}")).0
 }
 
+/// A policy in which the key in `file` is the authority `a`, with one rule for `registry.test/**`.
+pub(super) fn load_with_key(file: &std::path::Path) -> Policy {
+    let text = format!(
+        "version = 1\n[authority.a]\nkey = \"{}\"\n[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"a\"\n",
+        file.display()
+    );
+    load(&text, &[]).unwrap().0
+}
+
 /// The problems of a policy that should not load, as `line key: what`.
 pub(super) fn problems(text: &str, keys: &[(&str, &PrivateKey)]) -> Vec<String> {
     let problems = load(text, keys).map(drop).expect_err("it should not load");
@@ -136,12 +147,37 @@ impl Registry {
         let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
         manifest["artifactType"] = json!(COSIGN_SIGNATURE_ARTIFACT);
         manifest["subject"] = json!({"mediaType": "x/y", "digest": digest.to_string(), "size": 1});
+        self.put_referrer(kept, digest, &manifest, Some(COSIGN_SIGNATURE_ARTIFACT));
+    }
+
+    /// Keeps `bundle` in `kept` as cosign 3 does: as a referrer of `digest`.
+    pub(super) fn put_bundle(&mut self, kept: &str, digest: &Digest, bundle: &str) {
+        let payload = Bytes::from(bundle.to_owned());
+        let blob = self.put_blob(&payload);
+        let kind = MEDIA_TYPES[0];
+        let manifest = json!({
+            "schemaVersion": 2, "artifactType": kind,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2,
+                "digest": Digest::of(b"{}").to_string()},
+            "layers": [{"mediaType": kind, "size": payload.len(), "digest": blob.to_string()}],
+            "subject": {"mediaType": "x/y", "digest": digest.to_string(), "size": 1},
+        });
+        self.put_referrer(kept, digest, &manifest, Some(kind));
+    }
+
+    /// Keeps `manifest` in `kept` and lists it as a referrer of `digest`, with this artifact type.
+    pub(super) fn put_referrer(
+        &mut self,
+        kept: &str,
+        digest: &Digest,
+        manifest: &Value,
+        listed_as: Option<&str>,
+    ) {
         let bytes = Bytes::from(manifest.to_string());
         let referrer = Digest::of(&bytes);
         let descriptor = json!({
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": referrer.to_string(), "size": bytes.len(),
-            "artifactType": COSIGN_SIGNATURE_ARTIFACT,
+            "digest": referrer.to_string(), "size": bytes.len(), "artifactType": listed_as,
         });
         self.manifests.insert(format!("{kept}@{referrer}"), Ok(bytes));
         let listed = self.referrers.entry(format!("{kept}@{digest}")).or_insert_with(|| Ok(vec![]));

@@ -6,51 +6,72 @@
 
 use super::{
     Format,
+    bundle::Bundle,
     classic::Classic,
     evidence::RawSignature,
     steps::{Fault, Parsed},
 };
-use crate::oci::{Digest, Tag};
+use crate::oci::reference::CosignSuffix;
 
 /// One way in which signatures are kept in a registry.
 pub(super) trait WireFormat: std::fmt::Debug + Sync {
     /// Its name in policies and records.
     fn format(&self) -> Format;
 
-    /// The tag under which the signatures of `subject` are kept.
-    fn tag(&self, subject: &Digest) -> Tag;
+    /// Under which of cosign's tags its signatures are kept, if under any.
+    fn tag(&self) -> Option<CosignSuffix>;
 
-    /// The artifact type by which its signatures are found among referrers.
-    fn artifact_type(&self) -> &'static str;
+    /// The artifact types by which its signatures are found among referrers.
+    fn artifact_types(&self) -> &'static [&'static str];
 
-    /// How large a layer of this media type may be, in bytes; `None` for one that is no signature.
-    fn payload_limit(&self, media_type: &str) -> Option<usize>;
+    /// How large a layer of this media type may be; `None` for one that is no signature.
+    fn limits(&self, media_type: &str) -> Option<Limits>;
+
+    /// How many layers of a manifest may be signatures.
+    fn most_layers(&self) -> usize;
+
+    /// Whether this signature is over the manifest itself, so that its bytes are needed to verify it.
+    fn is_over_subject(&self, payload: &[u8]) -> bool;
 
     /// Step 1: reads one signature.
     ///
     /// # Errors
     /// When it does not have the form of one.
     fn parse(&self, raw: &RawSignature) -> Result<Parsed, Fault>;
+}
 
-    /// What is there and was not verified.
-    fn remark(&self, raw: &RawSignature) -> Option<&'static str>;
+/// Sizes of a layer, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The most that a signature has.
+    pub(super) signature: usize,
+    /// The most that something else of the same media type has. What is between the two is known to
+    /// be no signature, and is not fetched.
+    pub(super) other: usize,
 }
 
 /// Every format that is judged.
-pub(super) const FORMATS: [&dyn WireFormat; 1] = [&Classic];
+pub(super) const FORMATS: [&dyn WireFormat; 2] = [&Classic, &Bundle];
 
 /// The format called `format`, if it is judged.
 pub(super) fn judged(format: Format) -> Option<&'static dyn WireFormat> {
     FORMATS.into_iter().find(|known| known.format() == format)
 }
 
-/// What a referrer's artifact type says it is, of the formats that are known and not judged yet: so
-/// that a person hears that the signature was seen.
-pub(super) fn unjudged(artifact_type: &str) -> Option<Format> {
+/// The judged format whose signatures have this artifact type.
+pub(super) fn of_artifact_type(artifact_type: &str) -> Option<&'static dyn WireFormat> {
+    FORMATS.into_iter().find(|known| known.artifact_types().contains(&artifact_type))
+}
+
+/// What a referrer's artifact type says it is, of the formats and versions that are known and not
+/// judged, in words that follow "only": so that a person hears that it was seen.
+pub(super) fn unjudged(artifact_type: &str) -> Option<(Format, &'static str)> {
     if artifact_type.starts_with("application/vnd.dev.sigstore.bundle") {
-        Some(Format::Bundle)
+        let what =
+            "a Sigstore bundle of another version than 0.3, which is not taken from a registry";
+        Some((Format::Bundle, what))
     } else if artifact_type == "application/vnd.cncf.notary.signature" {
-        Some(Format::Notation)
+        Some((Format::Notation, "a Notation signature, a format that is not supported yet"))
     } else {
         None
     }

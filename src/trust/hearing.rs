@@ -37,8 +37,9 @@ pub(super) struct Hearing<'c> {
     pub(super) faults: Vec<(Fault, Vec<Arc<str>>)>,
     /// Where nobody could look.
     pub(super) failures: Vec<(&'c str, &'c LookFailure)>,
-    /// Signatures in formats that are not judged.
-    pub(super) unjudged: Vec<Format>,
+    /// What is there beside signatures: formats that are not judged, attestations. In words that
+    /// follow "only".
+    pub(super) beside: Vec<String>,
 }
 
 impl<'c> Hearing<'c> {
@@ -62,7 +63,7 @@ impl<'c> Hearing<'c> {
                     let why_not = Some(*reason);
                     hearing.findings.push(Finding { manifest: Some(*manifest), why_not, ..found });
                     if *reason == Reason::NoSignature {
-                        hearing.unjudged.push(*format);
+                        hearing.beside.push(detail.clone());
                     } else {
                         let fault = Fault::new(*reason, format!("at `{place}` {detail}"));
                         hearing.faults.push((fault, Vec::new()));
@@ -93,10 +94,10 @@ impl<'c> Hearing<'c> {
     fn examine(&mut self, case: Case<'c>, candidates: &[Candidate<'c>], raw: &RawSignature) {
         let mut signer = Signer::default();
         let vote = self.steps(case, candidates, raw, &mut signer);
-        let remark = judged(raw.format).and_then(|format| format.remark(raw));
-        let remark = remark.map(|remark| format!(" ({remark})")).unwrap_or_default();
+        let remark = signer.remark.map(|remark| format!(" ({remark})")).unwrap_or_default();
         let detail = match &vote {
             Ok(_) => format!("the signature verifies{remark}"),
+            Err(fault) if fault.reason == Reason::NoSignature => fault.detail.clone(),
             Err(fault) => format!("the signature {}{remark}", fault.detail),
         };
         self.findings.push(Finding {
@@ -109,6 +110,7 @@ impl<'c> Hearing<'c> {
         });
         match vote {
             Ok(vote) => self.count(&vote),
+            Err(fault) if fault.reason == Reason::NoSignature => self.beside.push(fault.detail),
             Err(fault) => self.faults.push((fault, signer.authorities)),
         }
     }
@@ -122,9 +124,11 @@ impl<'c> Hearing<'c> {
         signer: &mut Signer,
     ) -> Result<Vote<'c>, Fault> {
         let format = judged(raw.format).ok_or_else(|| {
-            Fault::new(Reason::NoSignature, "is in a format that is not supported yet")
+            Fault::new(Reason::NoSignature, "a signature in a format that is not supported yet")
         })?;
-        let authentic = format.parse(raw)?.authenticate(candidates).map_err(|refused| {
+        let parsed = format.parse(raw)?;
+        signer.remark = parsed.remark;
+        let authentic = parsed.authenticate(candidates).map_err(|refused| {
             let (parsed, fault) = *refused;
             self.explained(case.policy, &parsed, fault, signer)
         })?;
@@ -163,10 +167,12 @@ impl<'c> Hearing<'c> {
     }
 }
 
-/// Who signed, as far as it is known.
+/// Who signed, as far as it is known, and what is to be said about it.
 #[derive(Default)]
 struct Signer {
     name: Option<String>,
+    /// What came with the signature and was not verified.
+    remark: Option<&'static str>,
     authorities: Vec<Arc<str>>,
 }
 

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -98,6 +99,69 @@ impl Json {
             _ => None,
         }
         .ok_or_else(|| Malformed(format!("{what} is not a whole number")))
+    }
+
+    /// The list called `what`, of at most `most` entries.
+    ///
+    /// # Errors
+    /// When it is no list, or a longer one.
+    pub(super) fn list(self, what: &str, most: usize) -> Result<Vec<Self>, Malformed> {
+        match self {
+            Self::List(entries) if entries.len() <= most => Ok(entries),
+            Self::List(_) => Err(Malformed(format!("{what} has more than {most} entries"))),
+            _ => Err(Malformed(format!("{what} is not a list"))),
+        }
+    }
+
+    /// The bytes of the text called `what` in standard base64, which is the strict one: padded,
+    /// canonical, no spaces (G-15).
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub(super) fn base64(self, what: &str) -> Result<Vec<u8>, Malformed> {
+        let text = self.text(what)?;
+        STANDARD.decode(text).map_err(|_| Malformed(format!("{what} is not standard base64")))
+    }
+}
+
+/// An object whose members are taken out by name, for documents in which some may be missing. Call
+/// [`Members::finish`] at the end: nothing may be left that nobody has looked at.
+#[derive(Debug)]
+pub(super) struct Members<'w> {
+    what: &'w str,
+    members: Vec<(String, Json)>,
+}
+
+impl<'w> Members<'w> {
+    /// The members of the object `json`, which is called `what`.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub(super) fn of(json: Json, what: &'w str) -> Result<Self, Malformed> {
+        Ok(Self { what, members: json.object(what)? })
+    }
+
+    /// The member `name`, if it is there. `null` is not, as the JSON form of protobuf has it.
+    pub(super) fn take(&mut self, name: &str) -> Option<Json> {
+        let position = self.members.iter().position(|(member, _)| member == name)?;
+        Some(self.members.swap_remove(position).1).filter(|value| *value != Json::Null)
+    }
+
+    /// The member `name`.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub(super) fn require(&mut self, name: &str) -> Result<Json, Malformed> {
+        self.take(name).ok_or_else(|| Malformed(format!("{} has no member `{name}`", self.what)))
+    }
+
+    /// Makes sure that every member was taken.
+    ///
+    /// # Errors
+    /// When there is one more, which is not known.
+    pub(super) fn finish(self) -> Result<(), Malformed> {
+        let Self { what, members } = self;
+        Json::Object(members).members(what, []).map(|[]| ())
     }
 }
 

@@ -19,6 +19,7 @@
 //! Judging costs up to 64 signatures times the keys that a rule asks, each 0.1 to 0.5 ms.
 
 mod artifact;
+mod bundle;
 mod classic;
 mod evidence;
 #[cfg(test)]

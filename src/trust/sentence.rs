@@ -2,7 +2,7 @@
 //! found; and the next step, which is a command or a line of policy wherever there is one.
 
 use super::{
-    Format, Mode, Outcome, Reason,
+    Mode, Outcome, Reason,
     hearing::{Case, Hearing},
     outright,
     policy::{Pattern, Policy, Rule},
@@ -56,11 +56,14 @@ fn found(case: Case<'_>, hearing: &Hearing<'_>, reason: Reason, signed_by: &[Str
             [] => "nothing was looked for".to_owned(),
             [(place, failure), ..] => format!("looking at `{place}` failed: {failure}"),
         },
-        Reason::NoSignature => match hearing.unjudged.as_slice() {
+        Reason::NoSignature => match hearing.beside.as_slice() {
             [] => "no signature was found".to_owned(),
-            formats => {
-                let formats = names_of(formats);
-                format!("only {formats} was found, a format that is not supported yet")
+            [what] => format!("no signature that counts was found, only {what}"),
+            [what, rest @ ..] => {
+                let others = rest.len();
+                format!(
+                    "no signature that counts was found, only {what}, and {others} more like it"
+                )
             }
         },
         _ => match (hearing.closest_fault(), hearing.faults.len()) {
@@ -97,13 +100,6 @@ fn missing(case: Case<'_>, hearing: &Hearing<'_>) -> String {
     format!("only {} signed it: {} did not", listed(&signed), listed(&missing))
 }
 
-fn names_of(formats: &[Format]) -> &'static str {
-    match formats {
-        [Format::Notation, ..] => "a Notation signature",
-        _ => "a Sigstore bundle",
-    }
-}
-
 /// What to do about a judgement for `reason` under `rule`.
 pub(super) fn next_step(
     policy: &Policy,
@@ -119,7 +115,7 @@ pub(super) fn next_step(
             String::new()
         }
         Reason::NoSignature => format!(
-            "sign it with {sign} or `cosign sign --key KEY {image}@{digest}` (cosign 3: with `--new-bundle-format=false --use-signing-config=false`), or change the rule at {place}"
+            "sign it with {sign} or `cosign sign --key KEY {image}@{digest}`, or change the rule at {place}"
         ),
         Reason::BelowThreshold => {
             format!("have those who are missing sign it with {sign}, or change the rule at {place}")

@@ -32,8 +32,10 @@ pub(super) struct Parsed {
     /// The exact bytes that were signed.
     pub(super) message: Bytes,
     pub(super) signature: Vec<u8>,
-    /// The log entry that came along.
-    pub(super) entry: Option<LogEntry>,
+    /// The log entries that came along.
+    pub(super) entries: Vec<LogEntry>,
+    /// What came along and cannot be verified.
+    pub(super) remark: Option<&'static str>,
     /// How to read what the signer says. Called on authentic bytes.
     pub(super) claim: fn(&[u8]) -> Result<Claim, Malformed>,
 }
@@ -41,7 +43,8 @@ pub(super) struct Parsed {
 /// What a signer says.
 #[derive(Debug)]
 pub(super) struct Claim {
-    pub(super) digest: Digest,
+    /// The manifests that were signed; there is at least one.
+    pub(super) digests: Vec<Digest>,
     /// Which repository was meant, in formats that say so.
     pub(super) reference: Option<String>,
 }
@@ -130,7 +133,7 @@ impl Parsed {
             let fault = self.refusal(candidates);
             return Err(Box::new((self, fault)));
         };
-        if self.entry.as_ref().is_some_and(|entry| !entry.names(&candidate.key.key)) {
+        if self.entries.iter().any(|entry| !entry.names(&candidate.key.key)) {
             let fault = Fault::invalid("comes with a log entry about another key");
             return Err(Box::new((self, fault)));
         }
@@ -145,9 +148,9 @@ impl Parsed {
     /// What can be said about bytes that no key has signed. They are not authentic, so this explains
     /// and decides nothing.
     fn refusal(&self, candidates: &[Candidate<'_>]) -> Fault {
-        let logged = candidates.iter().find(|candidate| {
-            self.entry.as_ref().is_some_and(|entry| entry.names(&candidate.key.key))
-        });
+        let logged = candidates
+            .iter()
+            .find(|candidate| self.entries.iter().any(|entry| entry.names(&candidate.key.key)));
         if let Some(candidate) = logged {
             let names = names_of(&candidate.grants);
             return Fault::invalid(format!(
@@ -208,9 +211,11 @@ impl<'p> Timely<'p> {
     pub(super) fn bind(self, digest: &Digest) -> Result<Bound<'p>, Fault> {
         let claim = (self.parsed.claim)(&self.parsed.message)
             .map_err(|error| Fault::invalid(format!("is over a malformed payload: {error}")))?;
-        if claim.digest != *digest {
+        if !claim.digests.contains(digest) {
             let names = names_of(&self.grants);
-            let detail = format!("by {names} is for {}, another manifest", claim.digest);
+            let signed = claim.digests.first().map(Digest::to_string).unwrap_or_default();
+            let more = if claim.digests.len() > 1 { " and others" } else { "" };
+            let detail = format!("by {names} is for {signed}{more}, another manifest");
             return Err(Fault::new(Reason::DigestMismatch, detail));
         }
         let reference = claim.reference;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Records what real signers write, so that a clone can test signature checking without any of them: see README.md here.
 #
-# Signs a tiny image in a throw-away registry with cosign 2, cosign 3 (classic format) and skopeo's library, has cosign confirm each
-# verdict, and writes one folder a case. All keys but one are thrown away. Nothing of a recording is edited by hand:
+# Signs a tiny image in a throw-away registry with cosign 2, cosign 3 (classic format and bundles) and skopeo's library, has cosign
+# confirm each verdict, and writes one folder a case. All keys but one are thrown away. Nothing of a recording is edited by hand:
 # change this script and run it again. Needs tests/clients/install.sh (apt crane cosign2 cosign3 copier memregistry).
 #
 #   tests/vectors/record.sh [FOLDER]     (default: the folder of this script)
@@ -15,6 +15,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly NAME=registry.test/acme/app        # the name inside every signature: upstream's name and repository
 readonly KINDS=(p256 p384 p521 rsa2048 rsa3072 rsa4096)
 readonly SIGNATURE_TYPE=application/vnd.dev.cosign.artifact.sig.v1+json
+readonly BUNDLE_TYPE=application/vnd.dev.sigstore.bundle.v0.3+json
 export COSIGN_PASSWORD="only for tests"
 
 # ---- keys
@@ -77,6 +78,21 @@ sign_with_cosign3() {
     --new-bundle-format=false --use-signing-config=false "$@" "$image"
 }
 
+# What cosign 3 does by itself, without a log: a bundle as a referrer. It holds no name.
+sign_with_bundle() {
+  local key=$1 image=$2
+  shift 2
+  cosign3 sign --yes --key "$key" --tlog-upload=false --allow-http-registry --use-signing-config=false "$@" "$image"
+}
+
+# A bundle that says something about the image, and does not sign it.
+sign_with_attestation() {
+  local key=$1 image=$2
+  echo '{"reviewed":true}' >"$work/predicate.json"
+  cosign3 attest --yes --key "$key" --tlog-upload=false --allow-http-registry --use-signing-config=false \
+    --type https://acme.test/review/v1 --predicate "$work/predicate.json" "$image"
+}
+
 # skopeo's library signs what it copies, so it copies the image onto itself. It always writes a tag into the name.
 sign_with_copier() {
   local key=$1 repository=${2%@*}
@@ -90,6 +106,7 @@ version_of() {
   for tool in ${1//+/ }; do
     case $tool in
       copier) versions+=("containers/image $(module_version copier go.podman.io/image/v5)") ;;
+      attestation | bundle) versions+=("cosign $(module_version cosign3 github.com/sigstore/cosign/v3)") ;;
       cosign*) versions+=("cosign $(module_version "$tool" "github.com/sigstore/cosign/v${tool#cosign}")") ;;
       openssl) versions+=("openssl $(openssl version | cut -d ' ' -f 2)") ;;
     esac
@@ -152,8 +169,9 @@ save_signatures() {
   local hex=${1#sha256:} layer index=0
   if fetch "$case_name/manifests/sha256-$hex.sig" "$case_folder/signatures.json" 2>/dev/null; then :; else
     fetch "$case_name/referrers/sha256:$hex" "$case_folder/referrers.json"
+    # This registry lists a referrer under the type of its configuration, so a bundle's artifact type is not the bundle's.
     fetch "$case_name/manifests/$(jq -r --arg type "$SIGNATURE_TYPE" \
-      '.manifests[] | select(.artifactType == $type or .artifactType == null).digest' "$case_folder/referrers.json")" "$case_folder/signatures.json"
+      '.manifests[] | select(.artifactType == $type or .artifactType == null or .annotations["dev.sigstore.bundle.content"] != null).digest' "$case_folder/referrers.json")" "$case_folder/signatures.json"
   fi
   for layer in $(jq -r '.layers[].digest' "$case_folder/signatures.json"); do
     fetch "$case_name/blobs/$layer" "$case_folder/payload-$index.json"
@@ -174,7 +192,13 @@ save_keys() {
 # `none` is Ed25519, which signs the payload itself; nothing is printed where no key fits.
 hash_used() {
   local hash key payload=$case_folder/payload-0.json
-  jq -r '.layers[0].annotations["dev.cosignproject.cosign/signature"]' "$case_folder/signatures.json" | base64 --decode >"$work/signature"
+  if is_bundle; then
+    jq -r '.dsseEnvelope.signatures[0].sig' "$case_folder/payload-0.json" | base64 --decode >"$work/signature"
+    payload=$work/message
+    encode_before_signing "$case_folder/payload-0.json" >"$payload"
+  else
+    jq -r '.layers[0].annotations["dev.cosignproject.cosign/signature"]' "$case_folder/signatures.json" | base64 --decode >"$work/signature"
+  fi
   for key in "$case_folder"/key*.pub; do
     for hash in sha256 sha384 sha512; do
       if openssl dgst "-$hash" -verify "$key" -signature "$work/signature" "$payload"; then
@@ -189,14 +213,35 @@ hash_used() {
   done 3>&1 >/dev/null 2>&1
 }
 
+is_bundle() { jq --exit-status --arg type "$BUNDLE_TYPE" '.layers[0].mediaType == $type' "$case_folder/signatures.json" >/dev/null; }
+
+# The bytes that a DSSE envelope's signature is over: the DSSE specification's "pre-authentication encoding".
+encode_before_signing() {
+  local kind
+  kind=$(jq -r .dsseEnvelope.payloadType "$1")
+  jq -r .dsseEnvelope.payload "$1" | base64 --decode >"$work/statement"
+  printf 'DSSEv1 %d %s %d ' "${#kind}" "$kind" "$(stat --format %s "$work/statement")"
+  cat "$work/statement"
+}
+
 # cosign has no opinion on the name inside a signature, so it admits that one too. Both versions hash by the curve when they
 # sign with P-384 and P-521 and by SHA-256 when they verify; only cosign 2 can be told what to expect.
 confirm() {
   local reason=$1 algorithm key status=0 expected=0 options=()
-  case $reason in admitted | name_mismatch) ;; *) expected=1 ;; esac
+  case $reason in
+    admitted | name_mismatch) ;;
+    no_signature) ;; # any bundle by the key is a signature to cosign, whatever it says
+    *) expected=1 ;;
+  esac
   [ ! -e "$case_folder/referrers.json" ] || options=(--experimental-oci11)
   algorithm=$(jq -r '.hash | select(. != null and startswith("sha"))' "$case_folder/case.json")
   for key in "$case_folder"/key*.pub; do
+    if is_bundle; then
+      # cosign 3 refuses its own bundles by keys on the larger curves; openssl has already verified them.
+      case $algorithm in sha384 | sha512) continue ;; esac
+      cosign3 verify --insecure-ignore-tlog --allow-http-registry --key "$key" "$image" >>"$logs/$case_name.log" 2>&1 || status=1
+      continue
+    fi
     COSIGN_EXPERIMENTAL=1 cosign2 verify "${options[@]}" --signature-digest-algorithm "${algorithm:-sha256}" --insecure-ignore-tlog \
       --allow-http-registry --key "$key" "$image" >>"$logs/$case_name.log" 2>&1 || status=1
   done
@@ -234,6 +279,36 @@ openssl_sign() {
     ed25519) openssl pkeyutl -sign -rawin -inkey "$work/keys/$1.pem" -in "$work/payload" ;;
     *) openssl dgst -sha256 -sign "$work/keys/$1.pem" "$work/payload" ;;
   esac
+}
+
+record_bundles() {
+  local kind
+  for kind in "${KINDS[@]}"; do
+    begin "bundle-$kind" "$kind"
+    sign bundle "$kind"
+    finish admitted bundle "$kind"
+  done
+
+  begin bundle-annotated p256
+  sign bundle p256 --annotations team=core --annotations build=42
+  finish admitted bundle p256
+
+  source_image=source/index begin bundle-index p256
+  sign bundle p256
+  finish admitted bundle p256
+
+  begin bundle-signed-by-another-key p256 foreign
+  sign bundle foreign
+  finish signer_not_trusted bundle p256
+
+  # Ed25519ph, as in the classic format.
+  begin bundle-ed25519ph ed25519
+  sign bundle ed25519
+  hash=ed25519ph finish signer_not_trusted bundle ed25519
+
+  begin bundle-attestation p256
+  sign attestation p256
+  finish no_signature attestation p256
 }
 
 record_other_shapes() {
@@ -307,6 +382,7 @@ main() {
   push_images >>"$logs/crane.log" 2>&1
   record_each_kind_of_key
   record_signed_by_openssl
+  record_bundles
   record_other_shapes
   record_what_must_be_refused
   say "recorded $(find "$output" -name case.json | wc -l) cases in $output"

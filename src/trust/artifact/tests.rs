@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::oci::Digest;
 
+const BUNDLE: &str = bundle::MEDIA_TYPES[0];
 const PAYLOAD: &str = r#"{"critical":{"identity":{"docker-reference":"registry.test/a"},"image":{"docker-manifest-digest":"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},"type":"cosign container image signature"},"optional":null}"#;
 
 /// What cosign puts under `sha256-<hex>.sig`.
@@ -45,6 +46,8 @@ fn changed(mut manifest: Value, pointer: &str, value: Value) -> Value {
 fn signatures_are_readable() {
     assert!(readable(&signature()));
     assert!(readable(&bundle()));
+    let spelling = json!(bundle::MEDIA_TYPES[1]);
+    assert!(readable(&changed(bundle(), "/layers/0/mediaType", spelling)));
     let kind = json!(COSIGN_SIGNATURE_ARTIFACT);
     assert!(readable(&changed(signature(), "/config/mediaType", kind)));
     let attestation = changed(signature(), "/layers/0/mediaType", json!(DSSE_ENVELOPE));

@@ -1,7 +1,7 @@
 //! Finding evidence: the only part of this room that waits for anything.
 //!
 //! For every repository in which signatures may be, two things are asked at once: the tag of each
-//! format, and one pass over the referrers. What is found is fetched side by side, and handed on in
+//! format that has one, and one pass over the referrers. What is found is fetched side by side, and handed on in
 //! an order that does not depend on who answered first. Nothing is judged here.
 //!
 //! The difference that matters is between "there is none" and "nobody could look". Only a 404 means
@@ -15,6 +15,7 @@
 
 mod notes;
 mod place;
+mod referrer;
 mod search;
 
 use std::{
@@ -25,7 +26,10 @@ use std::{
 
 use bytes::Bytes;
 
-use self::{place::Place, search::search};
+use self::{
+    place::Place,
+    search::{Subject, search},
+};
 use super::{
     Format, Reason,
     places::{self, Filling, Free},
@@ -121,6 +125,8 @@ pub(super) struct RawSignature {
     pub(super) digest: Digest,
     pub(super) annotations: HashMap<String, String>,
     pub(super) payload: Bytes,
+    /// The manifest that is judged, where the signature is over its very bytes.
+    pub(super) subject: Option<Bytes>,
 }
 
 impl RawSignature {
@@ -152,7 +158,10 @@ pub async fn gather<S: EvidenceSource>(
     clock: &dyn Clock,
 ) -> Evidence {
     match rule_that_asks(policy, image, digest, clock.now()) {
-        Some(rule) => search(source, digest, &Place::all(rule, image), DEADLINE).await,
+        Some(rule) => {
+            let subject = Subject { image, digest };
+            search(source, subject, &Place::all(rule, image), DEADLINE).await
+        }
         None => Evidence::default(),
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Position {
 pub(super) enum Part {
     /// The place itself.
     Whole,
+    /// What is there beside signatures.
+    Other(usize),
     Referrer(usize),
     Payload(usize),
     /// What was left out.

@@ -7,7 +7,7 @@ use super::super::{
     format::{WireFormat, judged},
     policy::Rule,
 };
-use crate::oci::{Descriptor, Digest, ImageName, Manifest, Shape};
+use crate::oci::{Descriptor, Digest, ImageName, Manifest, Shape, Tag, reference::CosignSuffix};
 
 /// Somewhere signatures may be.
 #[derive(Debug)]
@@ -18,10 +18,10 @@ pub(super) struct Place {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// Everything that refers to the manifest.
-    Referrers,
+    /// Everything that refers to the manifest, for signatures of these formats.
+    Referrers(Vec<&'static dyn WireFormat>),
     /// The tag of this format.
-    Tag(&'static dyn WireFormat),
+    Tag(&'static dyn WireFormat, CosignSuffix),
 }
 
 impl Place {
@@ -31,7 +31,8 @@ impl Place {
         let elsewhere = rule.signatures_in.iter().filter(|other| *other != image);
         let mut places = Vec::new();
         for image in std::iter::once(image).chain(elsewhere) {
-            let kinds = formats.iter().map(|format| Kind::Tag(*format)).chain([Kind::Referrers]);
+            let tags = formats.iter().filter_map(|format| Some(Kind::Tag(*format, format.tag()?)));
+            let kinds = tags.chain([Kind::Referrers(formats.clone())]);
             places.extend(kinds.map(|kind| Self { image: image.clone(), kind }));
         }
         places
@@ -39,17 +40,22 @@ impl Place {
 
     /// The format by which the place is named in findings.
     pub(super) fn format(&self) -> Format {
-        match self.kind {
-            Kind::Referrers => Format::Cosign,
-            Kind::Tag(format) => format.format(),
+        match &self.kind {
+            Kind::Tag(format, _) => format.format(),
+            // Referrers are the only way to bundles, and an uncommon one to everything else.
+            Kind::Referrers(formats) => {
+                let is_bundle = |format: &Format| *format == Format::Bundle;
+                let mut formats = formats.iter().map(|format| format.format());
+                formats.find(is_bundle).unwrap_or(Format::Cosign)
+            }
         }
     }
 
     /// The place of `subject`'s signatures, for people.
     pub(super) fn name(&self, subject: &Digest) -> String {
-        match self.kind {
-            Kind::Referrers => format!("referrers of {}@{subject}", self.image),
-            Kind::Tag(format) => format!("{}:{}", self.image, format.tag(subject)),
+        match &self.kind {
+            Kind::Referrers(_) => format!("referrers of {}@{subject}", self.image),
+            Kind::Tag(_, suffix) => format!("{}:{}", self.image, Tag::cosign(subject, *suffix)),
         }
     }
 }
@@ -81,7 +87,7 @@ impl Layer {
         let place: Arc<str> = place.into();
         let layers: Vec<_> = layers
             .iter()
-            .filter(|layer| format.payload_limit(&layer.media_type).is_some())
+            .filter(|layer| format.limits(&layer.media_type).is_some())
             .map(|layer| Self {
                 format,
                 place: place.clone(),
@@ -89,6 +95,12 @@ impl Layer {
                 descriptor: layer.clone(),
             })
             .collect();
-        if layers.is_empty() { Err("holds no signatures") } else { Ok(layers) }
+        match layers.len() {
+            0 => Err("holds no signatures"),
+            count if count > format.most_layers() => {
+                Err("holds several signatures in a form for one")
+            }
+            _ => Ok(layers),
+        }
     }
 }

@@ -3,35 +3,46 @@
 //! Places are visited at once; what a place lists is fetched eight at a time. Whatever is known when
 //! the deadline comes is kept, and each place that was not finished by then is noted as not looked at.
 
-use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Mutex,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all, stream};
+use tokio::sync::OnceCell;
 
 use super::{
     Evidence, EvidenceSource, Item, LookFailure, MAX_SIGNATURES, RawSignature,
     notes::{Notes, Part, too_many},
     place::{Kind, Layer, Place},
+    referrer::Referrer,
 };
 use crate::{
-    oci::{Descriptor, Digest, Manifest, Reference},
-    trust::{
-        Format, Reason,
-        format::{FORMATS, WireFormat, unjudged},
-    },
+    oci::{Descriptor, Digest, ImageName, Manifest, Reference, Tag, reference::CosignSuffix},
+    trust::{Format, Reason, format::WireFormat},
 };
+
+/// The manifest that is judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'s> {
+    pub(super) image: &'s ImageName,
+    pub(super) digest: &'s Digest,
+}
 
 /// Looks at all `places` for signatures of `subject`, for no longer than `deadline`.
 pub(super) async fn search<S: EvidenceSource>(
     source: &S,
-    subject: &Digest,
+    subject: Subject<'_>,
     places: &[Place],
     deadline: Duration,
 ) -> Evidence {
     let notes = Notes::new();
+    let content = OnceCell::new();
     let finished = Mutex::new(BTreeSet::new());
     let visits = places.iter().enumerate().map(|(at, place)| {
-        let visit = Visit { source, subject, place, at, notes: &notes };
+        let visit = Visit { source, subject, content: &content, place, at, notes: &notes };
         let finished = &finished;
         async move {
             visit.run().await;
@@ -43,7 +54,7 @@ pub(super) async fn search<S: EvidenceSource>(
         for (at, place) in places.iter().enumerate().filter(|(at, _)| !finished.contains(at)) {
             let reason = format!("it took longer than {} seconds", deadline.as_secs());
             let failure = LookFailure::new(reason, false);
-            let (place, format) = (place.name(subject), place.format());
+            let (place, format) = (place.name(subject.digest), place.format());
             notes.add(at, Part::Rest, Item::Failed { place, format, failure });
         }
     }
@@ -53,7 +64,9 @@ pub(super) async fn search<S: EvidenceSource>(
 /// A look at one place.
 struct Visit<'s, S> {
     source: &'s S,
-    subject: &'s Digest,
+    subject: Subject<'s>,
+    /// The bytes of the subject, once anything needs them.
+    content: &'s OnceCell<Bytes>,
     place: &'s Place,
     /// The position of the place.
     at: usize,
@@ -62,9 +75,9 @@ struct Visit<'s, S> {
 
 impl<S: EvidenceSource> Visit<'_, S> {
     async fn run(&self) {
-        let layers = match self.place.kind {
-            Kind::Tag(format) => self.under_tag(format).await,
-            Kind::Referrers => self.among_referrers().await,
+        let layers = match &self.place.kind {
+            Kind::Tag(format, suffix) => self.under_tag(*format, *suffix).await,
+            Kind::Referrers(formats) => self.among_referrers(formats).await,
         };
         match layers {
             Ok(layers) => self.fetch_payloads(layers).await,
@@ -72,8 +85,12 @@ impl<S: EvidenceSource> Visit<'_, S> {
         }
     }
 
-    async fn under_tag(&self, format: &'static dyn WireFormat) -> Result<Vec<Layer>, LookFailure> {
-        let reference = Reference::Tag(format.tag(self.subject));
+    async fn under_tag(
+        &self,
+        format: &'static dyn WireFormat,
+        suffix: CosignSuffix,
+    ) -> Result<Vec<Layer>, LookFailure> {
+        let reference = Reference::Tag(Tag::cosign(self.subject.digest, suffix));
         let Some(bytes) = self.source.manifest(&self.place.image, &reference).await? else {
             self.note_absence();
             return Ok(Vec::new());
@@ -82,7 +99,7 @@ impl<S: EvidenceSource> Visit<'_, S> {
         let manifest = Manifest::parse(&bytes, None).map_err(|error| {
             LookFailure::new(format!("what is there is no manifest: {error}"), false)
         })?;
-        let (name, digest) = (self.place.name(self.subject), Digest::of(&bytes));
+        let (name, digest) = (self.name(), Digest::of(&bytes));
         let layers = Layer::all(&manifest, digest, format, &name);
         Ok(layers.unwrap_or_else(|detail| {
             self.note(Part::Whole, ignored(&name, format.format(), digest, detail));
@@ -90,47 +107,68 @@ impl<S: EvidenceSource> Visit<'_, S> {
         }))
     }
 
-    async fn among_referrers(&self) -> Result<Vec<Layer>, LookFailure> {
-        let mut descriptors = self.list().await?;
+    async fn among_referrers(
+        &self,
+        formats: &[&'static dyn WireFormat],
+    ) -> Result<Vec<Layer>, LookFailure> {
+        let mut descriptors = self.list(formats).await?;
         descriptors.sort_by_key(|descriptor| descriptor.digest);
         descriptors.dedup_by_key(|descriptor| descriptor.digest);
-        let mut wanted = Vec::new();
-        let mut unsupported = None;
-        for descriptor in descriptors {
-            let kind = descriptor.artifact_type.as_deref().unwrap_or_default();
-            match FORMATS.into_iter().find(|format| format.artifact_type() == kind) {
-                Some(format) => wanted.push((format, descriptor.digest)),
-                None => {
-                    let format = unjudged(kind).map(|format| (format, descriptor.digest));
-                    unsupported = unsupported.or(format);
+        let mut listed = Vec::new();
+        let mut beside = BTreeMap::new();
+        for descriptor in &descriptors {
+            match Referrer::of(descriptor.artifact_type.as_deref(), formats) {
+                Referrer::Beside(format, what) => {
+                    beside.entry(what).or_insert((format, descriptor.digest));
                 }
+                Referrer::Signature(format) => listed.push((Some(format), descriptor.digest)),
+                Referrer::Unknown => listed.push((None, descriptor.digest)),
+                Referrer::Else => {}
             }
         }
-        match unsupported {
-            Some((format, digest)) => self.note_unsupported(format, digest),
-            None if wanted.is_empty() => self.note_absence(),
-            None => {}
-        }
-        if wanted.len() > MAX_SIGNATURES {
-            self.note_failure(Part::Rest, too_many());
-            wanted.truncate(MAX_SIGNATURES);
-        }
-        let wanted = wanted.into_iter().enumerate();
+        self.cap(&mut listed, |(format, _)| format.map(WireFormat::format));
+        let opens = listed.into_iter().enumerate();
         let opens: Vec<_> =
-            wanted.map(|(nth, (format, digest))| self.open(nth, format, digest)).collect();
+            opens.map(|(nth, (format, digest))| self.open(nth, format, digest, formats)).collect();
         let opened: Vec<_> = stream::iter(opens).buffered(AT_ONCE).collect().await;
-        Ok(opened.into_iter().flatten().collect())
+        if beside.is_empty() && opened.iter().all(Option::is_none) {
+            self.note_absence();
+        }
+        for (nth, (what, (format, digest))) in beside.into_iter().enumerate() {
+            let place = format!("{}@{digest}", self.place.image);
+            self.note(Part::Other(nth), seen_beside(&place, format, digest, what));
+        }
+        Ok(opened.into_iter().flatten().flatten().collect())
     }
 
-    /// The referrers; when there are too many, those of the formats that are judged.
-    async fn list(&self) -> Result<Vec<Descriptor>, LookFailure> {
-        let (image, subject) = (&self.place.image, self.subject);
+    /// Leaves in `list` no more of a format than are examined, and notes it.
+    fn cap<T>(&self, list: &mut Vec<T>, format_of: impl Fn(&T) -> Option<Format>) {
+        let mut counts = HashMap::new();
+        let before = list.len();
+        list.retain(|entry| {
+            let count: &mut usize = counts.entry(format_of(entry)).or_default();
+            *count += 1;
+            *count <= MAX_SIGNATURES
+        });
+        if list.len() < before {
+            self.note_failure(Part::Rest, too_many());
+        }
+    }
+
+    /// The referrers; when there are too many, those of `formats` alone.
+    async fn list(
+        &self,
+        formats: &[&'static dyn WireFormat],
+    ) -> Result<Vec<Descriptor>, LookFailure> {
+        let (image, subject) = (&self.place.image, self.subject.digest);
         match self.source.referrers(image, subject, None).await {
             Err(failure) if failure.is_limit() => {
                 let mut narrowed = Vec::new();
-                for format in FORMATS {
-                    let kind = Some(format.artifact_type());
-                    narrowed.extend(self.source.referrers(image, subject, kind).await?);
+                for kind in formats.iter().flat_map(|format| format.artifact_types()) {
+                    match self.source.referrers(image, subject, Some(kind)).await {
+                        Ok(descriptors) => narrowed.extend(descriptors),
+                        Err(failure) => self.note_failure(Part::Rest, failure),
+                    }
                 }
                 Ok(narrowed)
             }
@@ -138,23 +176,36 @@ impl<S: EvidenceSource> Visit<'_, S> {
         }
     }
 
-    /// The signatures in the referrer `digest`.
+    /// The signatures in the referrer `digest`; `None` when it turns out to be something else.
     async fn open(
         &self,
         nth: usize,
-        format: &'static dyn WireFormat,
+        format: Option<&'static dyn WireFormat>,
         digest: Digest,
-    ) -> Vec<Layer> {
+        formats: &[&'static dyn WireFormat],
+    ) -> Option<Vec<Layer>> {
         let name = format!("{}@{digest}", self.place.image);
+        let named = format.map_or_else(|| self.place.format(), WireFormat::format);
         let item = match self.fetch_referrer(&digest).await {
-            Ok(bytes) => match self.read_referrer(bytes.as_deref(), digest, format, &name) {
-                Ok(layers) => return layers,
-                Err(detail) => ignored(&name, format.format(), digest, &detail),
-            },
-            Err(failure) => Item::Failed { place: name, format: format.format(), failure },
+            Ok(bytes) => {
+                let inside = bytes.as_deref().and_then(|bytes| Referrer::inside(bytes, formats));
+                match (format, inside) {
+                    (None, None | Some(Referrer::Else | Referrer::Unknown)) => return None,
+                    (None, Some(Referrer::Beside(format, what))) => {
+                        seen_beside(&name, format, digest, what)
+                    }
+                    (Some(format), _) | (None, Some(Referrer::Signature(format))) => {
+                        match self.read_referrer(bytes.as_deref(), digest, format, &name) {
+                            Ok(layers) => return Some(layers),
+                            Err(detail) => ignored(&name, format.format(), digest, &detail),
+                        }
+                    }
+                }
+            }
+            Err(failure) => Item::Failed { place: name, format: named, failure },
         };
         self.note(Part::Referrer(nth), item);
-        Vec::new()
+        Some(Vec::new())
     }
 
     async fn fetch_referrer(&self, digest: &Digest) -> Result<Option<Bytes>, LookFailure> {
@@ -179,17 +230,14 @@ impl<S: EvidenceSource> Visit<'_, S> {
     ) -> Result<Vec<Layer>, String> {
         let bytes = bytes.ok_or("is listed and not there")?;
         let manifest = Manifest::parse(bytes, None).map_err(|error| error.to_string())?;
-        if manifest.subject.as_ref().is_none_or(|subject| subject.digest != *self.subject) {
+        if manifest.subject.as_ref().is_none_or(|subject| subject.digest != *self.subject.digest) {
             return Err("does not refer to this manifest".to_owned());
         }
         Ok(Layer::all(&manifest, digest, format, name)?)
     }
 
     async fn fetch_payloads(&self, mut layers: Vec<Layer>) {
-        if layers.len() > MAX_SIGNATURES {
-            self.note_failure(Part::Rest, too_many());
-            layers.truncate(MAX_SIGNATURES);
-        }
+        self.cap(&mut layers, |layer| Some(layer.format.format()));
         let layers = layers.into_iter().enumerate();
         let fetches: Vec<_> = layers.map(|(nth, layer)| self.fetch_payload(nth, layer)).collect();
         stream::iter(fetches).buffer_unordered(AT_ONCE).collect::<()>().await;
@@ -198,30 +246,70 @@ impl<S: EvidenceSource> Visit<'_, S> {
     async fn fetch_payload(&self, nth: usize, layer: Layer) {
         let Layer { format, place, manifest, descriptor } = layer;
         let (digest, size) = (descriptor.digest, descriptor.size);
-        let limit = format.payload_limit(&descriptor.media_type).unwrap_or_default();
-        let format = format.format();
-        let fetched = async {
-            if size > limit as u64 {
-                let reason = format!("a payload is larger than {limit} bytes");
-                return Err(LookFailure::new(reason, true));
+        let Some(limits) = format.limits(&descriptor.media_type) else { return };
+        let item = if size > limits.signature as u64 && size <= limits.other as u64 {
+            let what = "a Sigstore bundle that is larger than any signature, as attestations are";
+            seen_beside(&place, format.format(), manifest, what)
+        } else {
+            match self.fetch_signature(format, &descriptor, limits.signature).await {
+                Ok(Some((payload, subject))) => Item::Found(RawSignature {
+                    format: format.format(),
+                    place: place.to_string(),
+                    manifest,
+                    digest,
+                    annotations: descriptor.annotations,
+                    payload,
+                    subject,
+                }),
+                Ok(None) => {
+                    let detail = format!("lists the payload {digest}, which is not there");
+                    ignored(&place, format.format(), manifest, &detail)
+                }
+                Err(failure) => {
+                    Item::Failed { place: place.to_string(), format: format.format(), failure }
+                }
             }
-            self.notes.spend(size)?;
-            let payload = self.source.blob(&self.place.image, &digest, limit).await?;
-            let right = |payload: &Bytes| payload.len() as u64 == size && digest.matches(payload);
-            if payload.as_ref().is_none_or(right) { Ok(payload) } else { Err(other_bytes()) }
-        };
-        let item = match fetched.await {
-            Ok(Some(payload)) => {
-                let (place, annotations) = (place.to_string(), descriptor.annotations);
-                Item::Found(RawSignature { format, place, manifest, digest, annotations, payload })
-            }
-            Ok(None) => {
-                let detail = format!("lists the payload {digest}, which is not there");
-                ignored(&place, format, manifest, &detail)
-            }
-            Err(failure) => Item::Failed { place: place.to_string(), format, failure },
         };
         self.note(Part::Payload(nth), item);
+    }
+
+    /// The payload of a signature, and the subject if the signature is over that.
+    async fn fetch_signature(
+        &self,
+        format: &'static dyn WireFormat,
+        layer: &Descriptor,
+        limit: usize,
+    ) -> Result<Option<(Bytes, Option<Bytes>)>, LookFailure> {
+        let (digest, size) = (&layer.digest, layer.size);
+        if size > limit as u64 {
+            let reason = format!("a payload is larger than {limit} bytes");
+            return Err(LookFailure::new(reason, true));
+        }
+        self.notes.spend(size)?;
+        let payload = self.source.blob(&self.place.image, digest, limit).await?;
+        let Some(payload) = payload else { return Ok(None) };
+        if payload.len() as u64 != size || !digest.matches(&payload) {
+            return Err(other_bytes());
+        }
+        let subject = if format.is_over_subject(&payload) {
+            Some(self.content.get_or_try_init(|| self.fetch_subject()).await?.clone())
+        } else {
+            None
+        };
+        Ok(Some((payload, subject)))
+    }
+
+    /// The bytes of the manifest that is judged.
+    async fn fetch_subject(&self) -> Result<Bytes, LookFailure> {
+        let Subject { image, digest } = self.subject;
+        let bytes = self.source.manifest(image, &Reference::Digest(*digest)).await?;
+        let bytes = bytes.ok_or_else(|| LookFailure::new("the manifest is not there", false))?;
+        self.notes.spend(bytes.len() as u64)?;
+        if digest.matches(&bytes) { Ok(bytes) } else { Err(other_bytes()) }
+    }
+
+    fn name(&self) -> String {
+        self.place.name(self.subject.digest)
     }
 
     fn note(&self, part: Part, item: Item) {
@@ -229,24 +317,23 @@ impl<S: EvidenceSource> Visit<'_, S> {
     }
 
     fn note_absence(&self) {
-        let (place, format) = (self.place.name(self.subject), self.place.format());
+        let (place, format) = (self.name(), self.place.format());
         self.note(Part::Whole, Item::Absent { place, format });
     }
 
     fn note_failure(&self, part: Part, failure: LookFailure) {
-        let (place, format) = (self.place.name(self.subject), self.place.format());
+        let (place, format) = (self.name(), self.place.format());
         self.note(part, Item::Failed { place, format, failure });
     }
+}
 
-    fn note_unsupported(&self, format: Format, digest: Digest) {
-        let item = Item::Ignored {
-            place: format!("{}@{digest}", self.place.image),
-            format,
-            manifest: digest,
-            reason: Reason::NoSignature,
-            detail: format!("a `{format}` signature, a format that is not supported yet"),
-        };
-        self.note(Part::Whole, item);
+fn seen_beside(place: &str, format: Format, manifest: Digest, what: &str) -> Item {
+    Item::Ignored {
+        place: place.to_owned(),
+        format,
+        manifest,
+        reason: Reason::NoSignature,
+        detail: what.to_owned(),
     }
 }
 

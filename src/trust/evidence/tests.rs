@@ -236,7 +236,9 @@ fn g40_a_registry_that_never_answers_is_left_after_the_deadline() {
     let places = Place::all(policy.covering(&image(APP)).unwrap(), &image(APP));
     let subject = digest();
     let deadline = Duration::from_millis(20);
-    let evidence = runtime.block_on(search(&registry, &subject, &places, deadline));
+    let named = image(APP);
+    let judged = Subject { image: &named, digest: &subject };
+    let evidence = runtime.block_on(search(&registry, judged, &places, deadline));
     assert_eq!(found(&evidence), 1);
     assert_eq!(failures(&evidence).len(), 1, "{evidence:?}");
     let verdict = crate::trust::decide(&policy, &image(APP), &subject, &evidence, now());

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     oci::{Digest, ImageName, UpstreamTable},
-    trust::{Format, Mode, keys::Fingerprint},
+    trust::{Format, Mode, format::judged, keys::Fingerprint},
 };
 
 /// What is required of the images that a rule covers.
@@ -276,10 +276,10 @@ fn formats(field: &Field<'_, '_>) -> Option<Vec<Format>> {
     if formats.iter().enumerate().any(|(at, format)| formats[..at].contains(format)) {
         field.problem("names a format twice", "name it once");
     }
-    if !formats.contains(&Format::Cosign) {
+    if formats.iter().all(|format| judged(*format).is_none()) {
         field.problem(
-            "bundles and Notation signatures are not supported yet, so nothing would count",
-            "add `\"cosign\"`",
+            "Notation signatures are not supported yet, so nothing would count",
+            "add `\"cosign\"` or `\"bundle\"`",
         );
     }
     Some(formats)

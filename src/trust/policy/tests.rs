@@ -239,8 +239,9 @@ fn what_comes_later_is_checked_and_refused() {
         let named = ["is a word of the policy", "an authority's name is"];
         assert!(named.iter().any(|what| found[0].contains(what)), "{name}: {found:?}");
     }
-    let formats =
-        wrong("[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"qa\"\nformats = [\"bundle\"]\n");
+    let formats = wrong(
+        "[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"qa\"\nformats = [\"notation\"]\n",
+    );
     assert!(formats[0].contains("not supported yet"), "{formats:?}");
 }
 

@@ -581,7 +581,7 @@ fn a_child_inherits_the_whole_verdict() {
 }
 
 #[test]
-fn says_that_a_keyless_signature_or_a_bundle_was_seen() {
+fn says_that_a_keyless_signature_or_one_of_another_format_was_seen() {
     let key = key();
     let policy = policy("require = \"a\"", &[("a", &key)]);
     let mut registry = signed(&[&key]);
@@ -595,13 +595,22 @@ fn says_that_a_keyless_signature_or_a_bundle_was_seen() {
         "{}",
         verdict.message
     );
-    let mut registry = Registry::default();
-    let bundle = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1,
-        "digest": digest().to_string(), "artifactType": "application/vnd.dev.sigstore.bundle.v0.3+json"});
-    registry.referrers.insert(format!("{APP}@{}", digest()), Ok(vec![bundle]));
-    let verdict = judge(&policy, &registry, APP, &digest());
-    assert_eq!(end(&verdict), (Outcome::Denied, Reason::NoSignature));
-    assert!(verdict.message.contains("only a Sigstore bundle was found"), "{}", verdict.message);
+    for (kind, words) in [
+        (
+            "application/vnd.cncf.notary.signature",
+            "only a Notation signature, a format that is not",
+        ),
+        ("application/vnd.dev.sigstore.bundle+json;version=0.1", "of another version than 0.3"),
+        ("application/vnd.dev.sigstore.bundle+json;version=0.2", "of another version than 0.3"),
+    ] {
+        let mut registry = Registry::default();
+        let listed = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1,
+            "digest": digest().to_string(), "artifactType": kind});
+        registry.referrers.insert(format!("{APP}@{}", digest()), Ok(vec![listed]));
+        let verdict = judge(&policy, &registry, APP, &digest());
+        assert_eq!(end(&verdict), (Outcome::Denied, Reason::NoSignature));
+        assert!(verdict.message.contains(words), "{}", verdict.message);
+    }
 }
 
 /// Adds a log entry for `signer`'s signature over `payload` to the only layer.

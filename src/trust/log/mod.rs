@@ -1,28 +1,31 @@
-//! The log entry that travels with a classic signature: Rekor's promise to have logged it.
+//! Log entries that travel with a signature: a transparency log's promise to have logged it.
 //!
 //! Whether the log really promised can only be told with the log's key, and no trust root can be
 //! configured yet. What needs no key is checked all the same, because an entry that speaks of another
-//! signature is a lie whoever signed it (G-10): its body must hold this signature, the hash of this
-//! payload and the key that verifies it. A signature whose entry contradicts it does not count; an
-//! entry that agrees adds nothing, and the finding says that it was not verified.
+//! signature is a lie whoever signed it (G-10): its body must hold this signature, the hash of these
+//! bytes and the key that verifies them, and its proof must lead to the root that it names. A
+//! signature whose entry contradicts it does not count; an entry that agrees adds nothing, and the
+//! finding says that it was not verified.
 //!
-//! Shape: `signatures.md` a.5, cosign `BUNDLE_SPEC`. Members are exact on every level (G-14).
+//! The bodies are in [`body`], proofs of inclusion in [`proof`]; here is the annotation of classic
+//! signatures (`signatures.md` a.5, cosign `BUNDLE_SPEC`). Members are exact on every level (G-14).
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use sha2::Digest as _;
+mod body;
+pub(super) mod proof;
 
+pub(super) use self::body::{Body, Kind, Signed, hash_of};
 use super::{
     json::{Json, Malformed},
-    keys::PublicKey,
-    pem,
+    keys::{Algorithm, PublicKey},
 };
-use crate::oci::digest::hex_of;
 
 /// An entry that agrees with the signature it came with, as far as that can be told without a key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LogEntry {
     /// The key, or the certificate, that the entry says has signed: DER.
     signer: Vec<u8>,
+    /// How it says that the key signs, where it says so: a `PublicKeyDetails` of Sigstore.
+    details: Option<String>,
 }
 
 impl LogEntry {
@@ -40,63 +43,50 @@ impl LogEntry {
         }
         let [promise, entry] = Json::parse(annotation.as_bytes())?
             .members("the annotation", ["SignedEntryTimestamp", "Payload"])?;
-        decode(promise, "`SignedEntryTimestamp`")?;
+        promise.base64("`SignedEntryTimestamp`")?;
         let [body, time, index, log] =
             entry.members("`Payload`", ["body", "integratedTime", "logIndex", "logID"])?;
         time.integer("`integratedTime`")?;
         index.integer("`logIndex`")?;
         log.text("`logID`")?;
-        Self::read_body(&decode(body, "`body`")?, signature, payload)
+        let signed = Signed { signature, message: payload, payload: None };
+        let body = Body::parse(&body.base64("`body`")?, &signed)?;
+        if body.kind != Kind::HashedRekord1 {
+            return Err(Malformed("it is not a `hashedrekord` 0.0.1".to_owned()));
+        }
+        Ok(body.entry)
     }
 
     /// Whether the entry says that `key` has signed.
     pub(super) fn names(&self, key: &PublicKey) -> bool {
-        self.signer == key.spki()
-    }
-
-    /// Reads a `hashedrekord` 0.0.1, the only kind that stands for an image signature.
-    fn read_body(body: &[u8], signature: &[u8], payload: &[u8]) -> Result<Self, Malformed> {
-        let [version, kind, spec] =
-            Json::parse(body)?.members("the entry", ["apiVersion", "kind", "spec"])?;
-        let (version, kind) = (version.text("`apiVersion`")?, kind.text("`kind`")?);
-        if (kind.as_str(), version.as_str()) != ("hashedrekord", "0.0.1") {
-            return Err(Malformed("it is not a `hashedrekord` 0.0.1".to_owned()));
-        }
-        let [data, signed] = spec.members("`spec`", ["data", "signature"])?;
-        let [hash] = data.members("`data`", ["hash"])?;
-        check_hash(hash, payload)?;
-        let [content, key] = signed.members("`signature`", ["content", "publicKey"])?;
-        if decode(content, "`content`")? != signature {
-            return Err(Malformed("it is about another signature".to_owned()));
-        }
-        let [key] = key.members("`publicKey`", ["content"])?;
-        let (_, signer) = pem::decode(&decode(key, "`publicKey`")?, &["PUBLIC KEY", "CERTIFICATE"])
-            .map_err(|error| Malformed(format!("`publicKey`: {error}")))?;
-        Ok(Self { signer })
+        let details = self.details.as_deref();
+        self.signer == key.spki() && details.is_none_or(|details| fits(details, key.algorithm()))
     }
 }
 
-/// The hash in the entry is of `payload`. Keys on the longer curves may have signed a longer hash.
-fn check_hash(hash: Json, payload: &[u8]) -> Result<(), Malformed> {
-    let [algorithm, value] = hash.members("`hash`", ["algorithm", "value"])?;
-    let ours = match algorithm.text("`algorithm`")?.as_str() {
-        "sha256" => hex_of(&sha2::Sha256::digest(payload)),
-        "sha384" => hex_of(&sha2::Sha384::digest(payload)),
-        "sha512" => hex_of(&sha2::Sha512::digest(payload)),
-        _ => return Err(Malformed("its hash algorithm is not known".to_owned())),
-    };
-    if value.text("`value`")? == ours {
-        Ok(())
-    } else {
-        Err(Malformed("it is about another payload".to_owned()))
+/// What is to be said about a log entry or a timestamp, neither of which can be verified yet.
+pub(super) const fn remark(has_entry: bool, has_timestamp: bool) -> Option<&'static str> {
+    match (has_entry, has_timestamp) {
+        (true, true) => Some("log entry and timestamp not verified: no trust root configured"),
+        (true, false) => Some("log entry not verified: no trust root configured"),
+        (false, true) => Some("timestamp not verified: no trust root configured"),
+        (false, false) => None,
     }
 }
 
-/// The bytes of a text in standard base64, which is the strict one: padded, canonical, no spaces
-/// (G-15).
-fn decode(value: Json, what: &str) -> Result<Vec<u8>, Malformed> {
-    let text = value.text(what)?;
-    STANDARD.decode(text).map_err(|_| Malformed(format!("{what} is not standard base64")))
+/// Whether a key of this kind can sign in the way that `details` names.
+fn fits(details: &str, algorithm: Algorithm) -> bool {
+    match algorithm {
+        Algorithm::EcdsaP256 => details == "PKIX_ECDSA_P256_SHA_256",
+        Algorithm::EcdsaP384 => {
+            matches!(details, "PKIX_ECDSA_P384_SHA_384" | "PKIX_ECDSA_P384_SHA_256")
+        }
+        Algorithm::EcdsaP521 => {
+            matches!(details, "PKIX_ECDSA_P521_SHA_512" | "PKIX_ECDSA_P521_SHA_256")
+        }
+        Algorithm::Ed25519 => matches!(details, "PKIX_ED25519" | "PKIX_ED25519_PH"),
+        Algorithm::Rsa => details.starts_with("PKIX_RSA_PKCS1V15_") && details.ends_with("_SHA256"),
+    }
 }
 
 /// Bytes of the annotation. Real ones have 1,500.
@@ -104,9 +94,12 @@ const MAX_ANNOTATION: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
     use proptest::prelude::*;
+    use sha2::Digest as _;
 
     use super::*;
+    use crate::oci::digest::hex_of;
 
     /// Made by `cosign generate-key-pair`.
     const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
