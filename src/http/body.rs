@@ -1,7 +1,9 @@
 //! The bodies of responses, and the only place with a read strategy.
 //!
-//! A blob is read from its file in pieces of one buffer, as fast as the client takes them. A piece
-//! that the page cache holds is read on the spot (`preadv2` with `RWF_NOWAIT` never waits for a
+//! On a plain HTTP/1.1 connection, what the page cache holds of a blob goes from there into the
+//! socket without passing through this process ([`sendfile`](super::sendfile)). Elsewhere, and where
+//! the page cache does not hold it, a blob is read from its file in pieces of one buffer, as fast as
+//! the client takes them. A piece that the page cache holds is read on the spot (`preadv2` with `RWF_NOWAIT` never waits for a
 //! disk), without the hop to another thread that costs three times the processor time; only a cold
 //! piece goes to the blocking pool. A blob that is still coming from the upstream is read in the same
 //! way, as far as its fill says that it may be.
@@ -33,9 +35,10 @@ use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use super::{
-    buffers::{Buffer, Buffers},
+    buffers::{BUFFER_SIZE, Buffer, Buffers},
     range::Span,
     record::Record,
+    sendfile::{Lane, MAX_PIECE},
 };
 use crate::store::{Blob, FillError, Follower};
 
@@ -74,6 +77,14 @@ impl Body {
         let file = Arc::clone(follower.file());
         let growth = growth(follower, span, size);
         FileBody::new(file, span, Source::Growing(growth), buffers).into()
+    }
+
+    /// Sends what it can over the `lane` of its connection.
+    pub(super) fn over(mut self, lane: Option<Lane>) -> Self {
+        if let Content::File(file) = &mut self.content {
+            file.lane = lane;
+        }
+        self
     }
 
     /// Attaches what is written down when this body is over.
@@ -196,6 +207,8 @@ struct FileBody {
     /// The read of a piece that was not in memory.
     cold: Option<JoinHandle<io::Result<Bytes>>>,
     buffers: Buffers,
+    /// The way around the buffers, where the connection has one.
+    lane: Option<Lane>,
 }
 
 impl FileBody {
@@ -205,7 +218,7 @@ impl FileBody {
             Source::Stored(_) => span.end,
         };
         let Span { start: position, end } = span;
-        Self { file, position, end, readable, source, cold: None, buffers }
+        Self { file, position, end, readable, source, cold: None, buffers, lane: None }
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
@@ -239,7 +252,21 @@ impl FileBody {
         Poll::Ready(Ok(()))
     }
 
+    /// The next piece, for the lane: a large one that is in memory, but never the last byte.
+    fn direct_piece(&self, lane: &Lane) -> Option<Bytes> {
+        let length = (self.readable.min(self.end - 1) - self.position).min(MAX_PIECE as u64);
+        let is_worth_it = length >= BUFFER_SIZE as u64;
+        (is_worth_it && is_cached(&self.file, self.position, length))
+            .then(|| lane.put(&self.file, self.position, length))
+    }
+
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if let (Some(lane), None) = (&self.lane, &self.cold) {
+            if let Some(piece) = self.direct_piece(lane) {
+                return Poll::Ready(Ok(piece));
+            }
+            ready!(lane.poll_empty(context));
+        }
         let length = self.readable.min(self.end) - self.position;
         let cold = match &mut self.cold {
             Some(cold) => cold,
@@ -268,6 +295,16 @@ impl fmt::Debug for FileBody {
             .field("readable", &self.readable)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the page cache holds both ends of a piece, and so most probably all of it. Where it does
+/// not, sending would wait for the disk.
+fn is_cached(file: &File, position: u64, length: u64) -> bool {
+    [position, position + length - 1].into_iter().all(|position| {
+        let mut byte = [0];
+        let mut space = [IoSliceMut::new(&mut byte)];
+        rustix::io::preadv2(file, &mut space, position, ReadWriteFlags::NOWAIT) == Ok(1)
+    })
 }
 
 /// Reads what the page cache holds; gives the buffer back when that is nothing, or when the file

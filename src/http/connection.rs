@@ -10,7 +10,7 @@
 use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 use futures_util::FutureExt as _;
-use hyper::{Method, Request, Response, body::Incoming, service::service_fn};
+use hyper::{Method, Request, Response, Version, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -31,6 +31,7 @@ use super::{
     headers,
     limits::{Limits, MIN_HEADER_BYTES},
     request_id::RequestId,
+    sendfile::{DirectSocket, Lane},
     service::{Arrival, Door, Service},
 };
 use crate::environment::Environment;
@@ -63,8 +64,13 @@ impl<S: Service> Connection<S> {
             tracing::debug!(client = %self.client, %error, "TCP_NODELAY could not be set");
         }
         let activity = Activity::new();
+        let Some(tls) = self.shared.tls.clone() else {
+            let lane = Lane::default();
+            let socket = DirectSocket::new(socket, lane.clone());
+            let socket = WatchedSocket::new(socket, Arc::clone(&activity));
+            return self.speak(socket, activity, Some(lane)).await;
+        };
         let socket = WatchedSocket::new(socket, Arc::clone(&activity));
-        let Some(tls) = self.shared.tls.clone() else { return self.speak(socket, activity).await };
         let handshake = TlsAcceptor::from(tls).accept(socket);
         let handshake = time::timeout(self.shared.limits.handshake, handshake);
         let mut stopping = self.stopping.clone();
@@ -75,7 +81,7 @@ impl<S: Service> Connection<S> {
         match shaken {
             Ok(Ok(stream)) => {
                 activity.shook_hands();
-                self.speak(stream, activity).await;
+                self.speak(stream, activity, None).await;
             }
             Ok(Err(error)) => {
                 tracing::debug!(client = %self.client, %error, "the TLS handshake failed");
@@ -84,8 +90,9 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Speaks HTTP on `stream` until one side ends it.
-    async fn speak<I>(self, stream: I, activity: Arc<Activity>)
+    /// Speaks HTTP on `stream` until one side ends it. `lane` is the way around the copies, where
+    /// `stream` has one.
+    async fn speak<I>(self, stream: I, activity: Arc<Activity>, lane: Option<Lane>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -94,9 +101,11 @@ impl<S: Service> Connection<S> {
         let client = self.client;
         let watched = Arc::clone(&activity);
         let connection = Arc::new(self);
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let (connection, activity) = (Arc::clone(&connection), Arc::clone(&activity));
-            async move { Ok::<_, Infallible>(connection.exchange(request, &activity).await) }
+            // HTTP/2 puts frames around what it sends, so the kernel cannot.
+            let lane = lane.clone().filter(|_| request.version() <= Version::HTTP_11);
+            async move { Ok::<_, Infallible>(connection.exchange(request, &activity, lane).await) }
         });
         let builder = builder(&limits);
         let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -139,6 +148,7 @@ impl<S: Service> Connection<S> {
         &self,
         request: Request<Incoming>,
         activity: &Arc<Activity>,
+        lane: Option<Lane>,
     ) -> Response<WatchedBody<Body>> {
         let turn = self.seat.turn();
         let refused = turn.is_none();
@@ -165,7 +175,7 @@ impl<S: Service> Connection<S> {
             })
         };
         response.headers_mut().insert(headers::REQUEST_ID, request_id.header_value());
-        response.map(|body| WatchedBody::new(body, in_flight))
+        response.map(|body| WatchedBody::new(body.over(lane), in_flight))
     }
 }
 

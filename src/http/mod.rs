@@ -31,6 +31,7 @@ mod record;
 mod referrers;
 mod request_id;
 pub mod route;
+mod sendfile;
 mod service;
 mod tags;
 #[cfg(test)]

@@ -55,7 +55,7 @@ async fn sends_exactly_its_span_in_pieces_of_a_buffer() {
     let mut sent = Vec::new();
     while let Some(piece) = next(&mut body).await {
         let piece = piece.unwrap();
-        assert!(piece.len() <= super::super::buffers::BUFFER_SIZE);
+        assert!(piece.len() <= BUFFER_SIZE);
         sent.extend_from_slice(&piece);
         assert_eq!(body.size_hint().exact(), Some(span.length() - sent.len() as u64));
     }
@@ -112,6 +112,56 @@ async fn a_file_that_is_too_short_never_ends_as_if_whole() {
     let mut body = whole(file(b"0123"), Span { start: 0, end: 10 });
     assert_eq!(next(&mut body).await.unwrap().unwrap(), "0123");
     assert!(matches!(next(&mut body).await, Some(Err(BodyError::Short))));
+}
+
+#[tokio::test]
+async fn over_a_lane_the_last_byte_waits_for_everything_before_it() {
+    let content = pattern(MAX_PIECE + (90 << 10));
+    let span = Span { start: 5, end: content.len() as u64 };
+    let lane = Lane::default();
+    let mut body = whole(file(&content), span).over(Some(lane.clone()));
+    let mut direct = 0;
+    for _ in 0..2 {
+        direct += next(&mut body).await.unwrap().unwrap().len() as u64;
+    }
+    assert_eq!(direct, span.length() - 1);
+    let waiting = futures_util::FutureExt::now_or_never(next(&mut body)).is_none();
+    assert!(waiting, "nobody has sent the pieces");
+}
+
+#[tokio::test]
+async fn a_connection_with_a_lane_sends_the_same_bytes() {
+    let content = Bytes::from(pattern(3 * MAX_PIECE + 12_345));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    let lane = Lane::default();
+    let socket = crate::http::sendfile::DirectSocket::new(socket, lane.clone());
+    let file = file(&content);
+    let end = content.len() as u64;
+    let service = hyper::service::service_fn(move |_| {
+        let body = whole(file.try_clone().unwrap(), Span { start: 1, end });
+        let body = body.over(Some(lane.clone()));
+        async { Ok::<_, std::convert::Infallible>(Response::new(body)) }
+    });
+    let serving = tokio::spawn(
+        hyper::server::conn::http1::Builder::new()
+            .serve_connection(hyper_util::rt::TokioIo::new(socket), service),
+    );
+    // Two in one go: what is left of the first must not reach into the second.
+    let request =
+        "GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut client, request.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut client, &mut received).await.unwrap();
+    serving.await.unwrap().unwrap();
+    for _ in 0..2 {
+        let head = received.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        let rest = received.split_off(head);
+        assert!(rest[..content.len() - 1] == content[1..]);
+        received = rest[content.len() - 1..].to_vec();
+    }
+    assert!(received.is_empty());
 }
 
 #[test]
