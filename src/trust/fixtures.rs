@@ -83,12 +83,12 @@ pub(super) fn policy(rule: &str, keys: &[(&str, &PrivateKey)]) -> Policy {
 }
 
 /// A policy in which the key in `file` is the authority `a`, with one rule for `registry.test/**`.
-pub(super) fn load_with_key(file: &std::path::Path) -> Policy {
+pub(super) fn load_with_key(file: &std::path::Path) -> Result<Policy, Vec<Problem>> {
     let text = format!(
         "version = 1\n[authority.a]\nkey = \"{}\"\n[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"a\"\n",
         file.display()
     );
-    load(&text, &[]).unwrap().0
+    Ok(load(&text, &[])?.0)
 }
 
 /// The problems of a policy that should not load, as `line key: what`.

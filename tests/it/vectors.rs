@@ -101,7 +101,7 @@ signed_as = "any"
         ("match/valid", &valid, vec![signature.clone()], "name_mismatch"),
         ("any/tagged", &valid, vec![tagged.clone()], "admitted"),
         ("pattern/tagged", &valid, vec![tagged], "admitted"),
-        ("any/second", &valid, vec![second.clone()], "signer_not_trusted"),
+        ("any/second", &valid, vec![second.clone()], "admitted"),
         ("any/both", &valid, vec![second, signature.clone()], "admitted"),
         ("any/other", &valid, vec![other.clone()], "no_signature"),
         ("any/mixed", &valid, vec![other, signature.clone()], "admitted"),
