@@ -277,9 +277,16 @@ impl Blobs {
         self.max_size != 0 && total > self.max_size
     }
 
-    /// Replaces the count by one that was made anew.
-    pub(super) fn recounted(&self, total: u64) {
-        self.count(|_| total);
+    /// Bytes of content, as far as it was counted.
+    pub(super) fn counted(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the count, which was `before` when somebody began to count anew, by what they
+    /// `found` and what was published meanwhile. They may have seen a part of that: too high a
+    /// count costs a sweep, too low a one would let the store outgrow its bound.
+    pub(super) fn recounted(&self, before: u64, found: u64) -> u64 {
+        self.count(|now| found.saturating_add(now).saturating_sub(before))
     }
 
     /// Seconds since 1970.

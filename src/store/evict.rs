@@ -21,15 +21,16 @@ pub(super) fn sweep(blobs: &Blobs) -> Result<(), StoreError> {
     blobs.note_uses();
     loop {
         let mut oldest = Oldest::new(BATCH);
-        let mut total = 0_u64;
+        let mut found = 0_u64;
+        let before = blobs.counted();
         let whole = blobs.index.blobs(|digest, entry| {
-            total = total.saturating_add(entry.size);
+            found = found.saturating_add(entry.size);
             oldest.offer(digest, &entry);
         });
         if !whole {
             return Ok(());
         }
-        blobs.recounted(total);
+        let total = blobs.recounted(before, found);
         if !blobs.is_crowded(total) {
             return Ok(());
         }

@@ -612,3 +612,35 @@ async fn g44_a_verdict_is_not_shared_between_repositories() {
         }
     }
 }
+
+#[tokio::test]
+async fn g2_a_denied_digest_is_denied_under_its_other_digest() {
+    let image = Image::oci("denied by either digest");
+    let long = Digest::with(portcullis::oci::Algorithm::Sha512, image.bytes());
+    for denied in [image.digest, long] {
+        let policy = format!(
+            "[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"insecure-accept-anything\"\n[[deny]]\ndigest = \"{denied}\"\nreason = \"CVE-2026-0003\"\n",
+        );
+        let stage = Stage::with(|setup| setup.policy(&policy)).await;
+        stage.upstream.push("acme/app", "v1", &image);
+        for reference in ["v1".to_owned(), image.digest.to_string(), long.to_string()] {
+            stage.mirror.manifest("acme/app", &reference).await.denied();
+        }
+        assert_ne!(stage.mirror.blob("acme/app", image.layer(0)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn warn_reaches_the_children_of_an_index() {
+    let (stage, ..) = scene(
+        "[authority.release]\nkey = \"release.pub\"\n[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"release\"\nmode = \"warn\"\n",
+    )
+    .await;
+    let index = Image::index(vec![Image::oci("unsigned child")]);
+    stage.upstream.push("acme/app", "v1", &index);
+    let child = &index.children[0];
+    stage.mirror.manifest("acme/app", "v1").await.serves(&index);
+    let answer = stage.mirror.manifest("acme/app", child.digest).await;
+    answer.serves(child);
+    assert!(answer.header("warning").is_some_and(|text| text.starts_with("299 ")), "{answer:?}");
+}

@@ -351,3 +351,58 @@ async fn g2_malformed_references_are_told_so() {
     }
     assert_eq!(stage.upstream.count("*"), 0, "nothing malformed travels on");
 }
+
+/// An artifact of one layer that refers to `subject`.
+fn artifact(subject: &Image, kind: &str, layer_type: &str, layer: &str) -> Image {
+    let (config, layer) = (Bytes::from_static(b"{}"), Bytes::from(layer.to_owned()));
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": kind,
+        "config": image::descriptor("application/vnd.oci.empty.v1+json", &config),
+        "layers": [image::descriptor(layer_type, &layer)],
+        "subject": subject.descriptor(),
+    });
+    Image::raw(OCI_MANIFEST, manifest.to_string(), vec![config, layer])
+}
+
+#[tokio::test]
+async fn attestations_and_bundles_are_readable_and_runnable_content_under_their_names_is_not() {
+    let (stage, good, bad) = scene().await;
+    stage.upstream.offer_referrers();
+    stage.mirror.manifest("acme/app", "v1").await.serves(&good);
+    let bundle_type = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let bundle = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"x"},"tlogEntries":[]},"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AAAA"}]}}"#;
+    let real = artifact(&good, bundle_type, bundle_type, bundle);
+    stage.upstream.push_untagged("acme/app", &real);
+    stage.mirror.manifest("acme/app", real.digest).await.serves(&real);
+    stage.mirror.blob("acme/app", real.layer(0)).await.carries(&real.blobs[1]);
+
+    let archive = String::from_utf8_lossy(&bad.blobs[1]).into_owned();
+    let posing = artifact(&good, bundle_type, bundle_type, &archive);
+    let layered = artifact(&good, bundle_type, "application/vnd.oci.image.layer.v1.tar", bundle);
+    for costume in [&posing, &layered] {
+        stage.upstream.push_untagged("acme/app", costume);
+        let answer = stage.mirror.manifest("acme/app", costume.digest).await;
+        assert_eq!(answer.status, 403, "{answer:?}");
+        let blob = stage.mirror.blob("acme/app", costume.layer(0)).await;
+        assert!(blob.status != 200 || blob.body == real.blobs[1], "{blob:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_a_manifest_is_the_whole_manifest() {
+    let (stage, good, _) = scene().await;
+    let ask = Ask::get("/v2/acme/app/manifests/v1").header("range", "bytes=0-9");
+    stage.mirror.send(ask).await.serves(&good);
+}
+
+#[tokio::test]
+async fn a_client_cannot_choose_the_request_id_of_the_records() {
+    let (stage, good, _) = scene().await;
+    let ask = Ask::get("/v2/acme/app/manifests/v1").header("x-request-id", "forged");
+    let answer = stage.mirror.send(ask).await;
+    answer.serves(&good);
+    assert_ne!(answer.header("x-request-id"), Some("forged"));
+    assert_ne!(stage.mirror.record_of(&answer)["request"], "forged");
+}

@@ -17,8 +17,6 @@ fn told(stage: &Stage, answer: &Answer) -> String {
     text += "\n";
     let body: Value = serde_json::from_slice(&answer.body).expect("errors are JSON");
     text += &serde_json::to_string_pretty(&body).expect("it was just parsed");
-    let folder = stage.mirror.folder().display().to_string();
-    let text = text.replace(&folder, "<folder>");
     let text = text.replace(&stage.upstream.url()["http://".len()..], "<upstream>");
     let ids = text.split("decision ").skip(1).map(|rest| rest[..26.min(rest.len())].to_owned());
     ids.collect::<Vec<_>>().iter().fold(text, |text, id| text.replace(id, "<ulid>"))

@@ -263,3 +263,26 @@ async fn g36_ten_thousand_layers_of_signatures_are_undecided() {
     });
     judge_all(vec![layers.await]).await;
 }
+
+#[tokio::test]
+async fn referrers_on_a_later_page_are_found() {
+    let stage = Stage::new().await;
+    stage.upstream.offer_referrers();
+    let image = Image::oci("on the second page");
+    stage.upstream.push("acme/app", "v1", &image);
+    let signature = stage.signature("acme/app", &image);
+    stage.upstream.attach_referrer("acme/app", &image, &[signature]);
+    let path = format!("/v2/acme/app/referrers/{}", image.digest);
+    let empty = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] });
+    let first = Fault::Answer {
+        status: 200,
+        headers: vec![
+            ("content-type", OCI_INDEX.to_owned()),
+            ("link", format!("<{path}?page=2>; rel=\"next\"")),
+        ],
+        body: empty.to_string().into(),
+    };
+    // The next page is the honest answer.
+    stage.upstream.times(1, &path, first);
+    stage.mirror.manifest("acme/app", "v1").await.serves(&image);
+}

@@ -27,4 +27,5 @@ mod spellings;
 mod stale;
 mod support;
 mod upstream_lies;
+mod upstream_ways;
 mod vectors;

@@ -17,8 +17,7 @@ use crate::support::*;
 
 /// A stage with `acme/app:v1` signed and `acme/app:bad` unsigned, over TLS where `tls`.
 async fn scene(tls: bool) -> (Stage, Image, rcgen::CertifiedKey<rcgen::KeyPair>) {
-    let names = vec!["localhost".to_owned()];
-    let certificate = rcgen::generate_simple_self_signed(names).expect("there is entropy");
+    let certificate = certificate();
     let stage = Stage::with(|setup| {
         if !tls {
             return setup;

@@ -179,3 +179,64 @@ async fn a_mode_that_changes_applies_to_what_was_judged_before() {
     stage.mirror.manifest("acme/app", "v1").await.denied();
     stage.mirror.blob("acme/app", image.layer(0)).await.denied();
 }
+
+#[tokio::test]
+async fn g35_what_a_window_admitted_ends_with_the_window() {
+    let (signed, excepted) = (Image::oci("until the key ends"), Image::oci("until it is over"));
+    let policy = format!(
+        r#"
+[authority.release]
+keys = [{{ file = "release.pub", until = "{end}" }}, {{ file = "other.pub" }}]
+[[rule]]
+match = "registry.test/**"
+require = "release"
+[[exception]]
+match = "registry.test/acme/legacy"
+digest = "{digest}"
+until = "{end}"
+reason = "ticket 4711"
+"#,
+        end = in_seconds(3),
+        digest = excepted.digest,
+    );
+    let stage = Stage::with(|setup| setup.policy(&policy).key("other.pub", &Key::p256())).await;
+    stage.push_signed("acme/app", "v1", &signed);
+    stage.upstream.push("acme/legacy", "v1", &excepted);
+    cache(&stage, &signed).await;
+    stage.mirror.manifest("acme/legacy", "v1").await.serves(&excepted);
+    stage.mirror.blob("acme/legacy", excepted.layer(0)).await.carries(&excepted.blobs[1]);
+
+    eventually("both have ended", || async {
+        let signed = stage.mirror.manifest("acme/app", "v1").await;
+        let excepted = stage.mirror.manifest("acme/legacy", "v1").await;
+        signed.status == 403 && excepted.status == 403
+    })
+    .await;
+    stage.mirror.blob("acme/app", signed.layer(0)).await.denied();
+    stage.mirror.blob("acme/legacy", excepted.layer(0)).await.denied();
+    let answer = stage.mirror.manifest("acme/app", "v1").await;
+    assert_eq!(stage.mirror.reason_of(&answer), "time_outside_validity");
+}
+
+#[tokio::test]
+async fn g35_what_a_window_admitted_ends_over_a_restart_too() {
+    let policy = format!(
+        r#"
+[authority.release]
+keys = [{{ file = "release.pub", until = "{}" }}, {{ file = "other.pub" }}]
+[[rule]]
+match = "registry.test/**"
+require = "release"
+"#,
+        in_seconds(2)
+    );
+    let mut stage = Stage::with(|setup| setup.policy(&policy).key("other.pub", &Key::p256())).await;
+    let image = Image::oci("ended while down");
+    stage.push_signed("acme/app", "v1", &image);
+    cache(&stage, &image).await;
+    stage.mirror.stop().await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    stage.mirror.start_again().await;
+    stage.mirror.blob("acme/app", image.layer(0)).await.denied();
+    stage.mirror.manifest("acme/app", image.digest).await.denied();
+}

@@ -376,3 +376,35 @@ async fn g47_a_token_is_asked_for_the_repository_and_to_pull_only() {
         assert!(!query.contains("push") && !query.contains("catalog"), "{query}");
     }
 }
+
+#[tokio::test]
+async fn g36_endless_lists_are_given_up() {
+    let stage = Stage::new().await;
+    stage.upstream.offer_referrers();
+    let image = Image::oci("listed without end");
+    stage.push_signed("acme/app", "v1", &image);
+    stage.upstream.always("/v2/acme/app/tags/list", Fault::Endless);
+    stage.upstream.always("/v2/acme/app/referrers/*", Fault::Endless);
+    for target in
+        ["/v2/acme/app/tags/list".to_owned(), format!("/v2/acme/app/referrers/{}", image.digest)]
+    {
+        let answer = tokio::time::timeout(Duration::from_secs(30), stage.mirror.get(&target));
+        let answer = answer.await.expect("it ends");
+        assert!([502, 503].contains(&answer.status.as_u16()), "{target}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_media_type_in_the_manifest_counts_where_the_header_says_nothing() {
+    let stage = Stage::new().await;
+    for (number, kind) in
+        ["text/plain", "application/json", "application/octet-stream"].iter().enumerate()
+    {
+        let image = Image::oci(&format!("announced as {kind}"));
+        let repository = format!("acme/app{number}");
+        stage.push_signed(&repository, "v1", &image);
+        let vague = Fault::Header("content-type", (*kind).to_owned());
+        stage.upstream.always(&format!("/v2/{repository}/manifests/{}", image.digest), vague);
+        stage.mirror.manifest(&repository, "v1").await.serves(&image);
+    }
+}

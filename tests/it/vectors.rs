@@ -103,7 +103,8 @@ signed_as = "any"
         ("pattern/tagged", &valid, vec![tagged], "admitted"),
         ("any/second", &valid, vec![second.clone()], "admitted"),
         ("any/both", &valid, vec![second, signature.clone()], "admitted"),
-        ("any/other", &valid, vec![other.clone()], "no_signature"),
+        // A manifest under the tag of signatures that holds none.
+        ("any/other", &valid, vec![other.clone()], "signature_invalid"),
         ("any/mixed", &valid, vec![other, signature.clone()], "admitted"),
         // G-1: the signature is right, the manifest is not the one that was signed.
         ("any/modified", &modified, vec![signature.clone()], "digest_mismatch"),

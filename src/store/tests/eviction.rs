@@ -177,3 +177,15 @@ async fn pulls_while_everything_is_evicted_never_see_a_wrong_byte() {
         .await;
     assert_eq!(scene.files_in("damaged"), 0);
 }
+
+#[tokio::test]
+async fn what_is_published_while_a_sweep_counts_is_counted() {
+    let scene = Scene::new();
+    let store = scene.open();
+    accelerated(&store).await;
+    let before = store.inner.blobs.counted();
+    // The sweep has passed the place of this one already, and found nothing.
+    let digest = fill(&store, &blob(1)).await;
+    published(&store, &digest).await;
+    assert_eq!(store.inner.blobs.recounted(before, 0), before + 1000);
+}

@@ -23,6 +23,8 @@ use super::{Answer, Ask, Digest, Setup, client::Open, eventually, write};
 #[derive(Debug)]
 pub(crate) struct Mirror {
     folder: TempDir,
+    /// What follows `portcullis serve` on its command line.
+    words: Vec<String>,
     process: Child,
     log: Log,
     address: SocketAddr,
@@ -40,16 +42,25 @@ impl Mirror {
     pub(crate) async fn start(setup: Setup) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         setup.lay_out(folder.path());
-        let (process, log) = spawn(folder.path());
+        Self::serve(folder, &["--config", "portcullis.toml"]).await
+    }
+
+    /// Runs `portcullis serve` with `words` in `folder`.
+    ///
+    /// # Panics
+    /// When the program ends before it listens.
+    pub(crate) async fn serve(folder: TempDir, words: &[&str]) -> Self {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        let (process, log) = spawn(folder.path(), &words);
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut mirror = Self { folder, process, log, address: nowhere, admin: nowhere };
+        let mut mirror = Self { folder, words, process, log, address: nowhere, admin: nowhere };
         mirror.find_addresses().await;
         mirror
     }
 
     /// Starts the program again on the same folder, after [`Mirror::kill`] or [`Mirror::stop`].
     pub(crate) async fn start_again(&mut self) {
-        (self.process, self.log) = spawn(self.folder.path());
+        (self.process, self.log) = spawn(self.folder.path(), &self.words);
         self.find_addresses().await;
     }
 
@@ -263,12 +274,12 @@ pub(crate) fn announced(log: &str, words: &str) -> Option<SocketAddr> {
     rest[..end?].trim_end_matches(['.', ':']).parse().ok()
 }
 
-fn spawn(folder: &Path) -> (Child, Log) {
+fn spawn(folder: &Path, words: &[String]) -> (Child, Log) {
     // The shell hands on that SIGXFSZ is ignored, so that a size limit is an error, not a death.
     let mut process = surrounded(Command::new("/bin/sh"))
         .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_portcullis")])
-        .args(["serve", "--config"])
-        .arg(folder.join("portcullis.toml"))
+        .arg("serve")
+        .args(words)
         .current_dir(folder)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -18,6 +18,11 @@ use std::{fs, future::Future, path::Path, time::Duration};
 
 pub(crate) use bytes::Bytes;
 pub(crate) use portcullis::oci::Digest;
+use portcullis::{
+    environment::{Clock, SystemClock},
+    timestamp::Timestamp,
+};
+use rcgen::{CertifiedKey, KeyPair};
 pub(crate) use serde_json::{Value, json};
 
 pub(crate) use client::{Answer, Ask};
@@ -34,6 +39,17 @@ pub(crate) use upstream::Upstream;
 #[expect(clippy::disallowed_methods, reason = "a test's folder is not the store")]
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) {
     fs::write(path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// A certificate for `localhost` that signs itself.
+pub(crate) fn certificate() -> CertifiedKey<KeyPair> {
+    rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("there is entropy")
+}
+
+/// The time in `seconds` from now, as a policy writes it.
+pub(crate) fn in_seconds(seconds: u64) -> String {
+    let time = SystemClock.now() + Duration::from_secs(seconds);
+    Timestamp::from(time).to_string()
 }
 
 /// Asks again until `condition` holds; for what happens soon, at a time that nobody promised.

@@ -1,10 +1,11 @@
 //! The scripted upstream: a registry in this process that a test fills, listens to and misleads.
 //!
-//! It speaks HTTP/1.1 on an ephemeral loopback port. Every request is written down, so that a test
+//! It speaks HTTP/1.1, over TLS if asked to, on an ephemeral loopback port. Every request is written down, so that a test
 //! can count what the mirror asked for; every path can be given a [`Fault`], for good or for a
 //! number of requests. It can go down (the port refuses) and come back on the same port.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -14,10 +15,14 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use portcullis::oci::Digest;
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer};
 use tokio::{
-    net::TcpListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     content::{self, Content, Document},
@@ -27,9 +32,10 @@ use super::{
 };
 
 /// A registry under a test's control. Cloning gives another handle.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Upstream {
     address: SocketAddr,
+    tls: Option<TlsAcceptor>,
     state: Arc<Mutex<State>>,
 }
 
@@ -82,9 +88,32 @@ impl Seen {
     }
 }
 
+impl fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Upstream").field("url", &self.url()).finish_non_exhaustive()
+    }
+}
+
 impl Upstream {
     /// An empty registry without a referrers API, like Docker Hub.
     pub(crate) async fn start() -> Self {
+        Self::listening(None).await
+    }
+
+    /// The same over TLS, as `localhost`, with `certificate`.
+    pub(crate) async fn start_tls(certificate: &CertifiedKey<KeyPair>) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der());
+        let settings = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.cert.der().clone()], key.into())
+            .expect("they belong together");
+        Self::listening(Some(TlsAcceptor::from(Arc::new(settings)))).await
+    }
+
+    async fn listening(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
         let state = State {
@@ -94,13 +123,16 @@ impl Upstream {
             token: None,
             server: None,
         };
-        let upstream = Self { address, state: Arc::new(Mutex::new(state)) };
+        let upstream = Self { address, tls, state: Arc::new(Mutex::new(state)) };
         upstream.listen(listener);
         upstream
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.tls {
+            Some(_) => format!("https://localhost:{}", self.address.port()),
+            None => format!("http://{}", self.address),
+        }
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -233,21 +265,32 @@ impl Upstream {
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
-                connections.spawn(upstream.clone().converse(TokioIo::new(connection)));
+                connections.spawn(upstream.clone().greet(connection));
                 while connections.try_join_next().is_some() {}
             }
         });
         self.state().server = Some(server);
     }
 
-    async fn converse(self, connection: TokioIo<tokio::net::TcpStream>) {
+    async fn greet(self, connection: TcpStream) {
+        match self.tls.clone() {
+            None => self.converse(connection).await,
+            Some(tls) => {
+                if let Ok(connection) = tls.accept(connection).await {
+                    self.converse(connection).await;
+                }
+            }
+        }
+    }
+
+    async fn converse<C: AsyncRead + AsyncWrite + Unpin>(self, connection: C) {
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
             let upstream = self.clone();
             async move { upstream.answer(&request).await.ok_or(Closed) }
         });
         let _ = hyper::server::conn::http1::Builder::new()
             .half_close(true)
-            .serve_connection(connection, service)
+            .serve_connection(TokioIo::new(connection), service)
             .await;
     }
 
