@@ -2,9 +2,9 @@
 //!
 //! `mirror` joins the three rooms that do not see each other: `upstream` brings bytes, `trust` judges
 //! them, `store` keeps them. It knows neither HTTP nor paths. A manifest goes through five steps,
-//! one file each: [`resolve`] (tag to digest), [`fetch`] (digest to bytes), [`judge`] (bytes to
-//! verdict, with [`look`] as the eyes of `trust`), [`record`] (verdict to disk and audit), and the
-//! answer, an [`Admitted`] that only [`judge`] can make. A blob is served through an admitted
+//! one file each: `resolve` (tag to digest), `fetch` (digest to bytes), `judge` (bytes to
+//! verdict, with `look` as the eyes of `trust`), `record` (verdict to disk and audit), and the
+//! answer, an [`Admitted`] that only `judge` can make. A blob is served through an admitted
 //! manifest that references it.
 //!
 //! Every request works with one policy from start to end: a snapshot is taken first and handed on.
