@@ -217,3 +217,23 @@ async fn an_empty_blob_is_a_blob() {
         stage.mirror.blob("acme/app", image.layer(0)).await.carries(&Bytes::new());
     }
 }
+
+#[tokio::test]
+async fn clients_that_go_away_in_the_middle_harm_nobody() {
+    let (stage, image, path) = scene(6 << 20).await;
+    stage.mirror.get(&path).await.carries(&image.blobs[1]);
+    let pulls = (0..40_usize).map(|number| {
+        let (stage, path, blob) = (&stage, &path, &image.blobs[1]);
+        async move {
+            let mut client = stage.mirror.open(Ask::get(path)).await;
+            if number % 2 == 0 {
+                client.read(number * 50_000).await;
+                return;
+            }
+            let answer = client.finish().await;
+            assert!(answer.whole && answer.body == *blob, "client {number}");
+        }
+    });
+    join_all(pulls).await;
+    stage.mirror.get(&path).await.carries(&image.blobs[1]);
+}

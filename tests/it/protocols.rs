@@ -8,7 +8,7 @@ use hyper::{body::Incoming, client::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
@@ -113,4 +113,62 @@ async fn tls_offers_http2_and_http1() {
     // Plain HTTP on the TLS port gets nothing.
     let plain = client::raw(stage.mirror.address(), b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(!plain.contains("200 OK"), "{plain}");
+}
+
+/// The answers in `bytes`, in order: status and body. `heads` are the places of answers to `HEAD`.
+fn answers(mut bytes: &[u8], heads: &[usize]) -> Vec<(u16, Vec<u8>)> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next());
+        let length: usize =
+            length.expect("every answer tells its length").parse().expect("a number");
+        let length = if heads.contains(&found.len()) { 0 } else { length };
+        let status = head[9..12].parse().expect("a status");
+        found.push((status, bytes[end..end + length].to_vec()));
+        bytes = &bytes[end + length..];
+    }
+    found
+}
+
+#[tokio::test]
+async fn answers_on_one_connection_stay_apart() {
+    let stage = Stage::new().await;
+    let image = Image::with_layers("pipelined", vec![image::noise("layer", 3 << 20)]);
+    stage.push_signed("acme/app", "v1", &image);
+    stage.upstream.push("acme/app", "bad", &Image::oci("refused"));
+    stage.mirror.manifest("acme/app", "v1").await.serves(&image);
+    let layer = format!("/v2/acme/app/blobs/{}", image.layer(0));
+    stage.mirror.get(&layer).await.carries(&image.blobs[1]);
+    let blob = image.blobs[1].clone();
+    let part = |from: usize, to: usize| format!("Range: bytes={from}-{}\r\n", to - 1);
+    let wanted: [(&str, &str, String, u16, Vec<u8>); 8] = [
+        ("GET", &layer, String::new(), 200, blob.to_vec()),
+        ("GET", &layer, part(5, 2_000_000), 206, blob[5..2_000_000].to_vec()),
+        ("HEAD", &layer, String::new(), 200, Vec::new()),
+        ("GET", "/v2/acme/app/manifests/v1", String::new(), 200, image.bytes().to_vec()),
+        ("HEAD", "/v2/acme/app/manifests/bad", String::new(), 403, Vec::new()),
+        ("GET", &layer, part(3_000_000, 3_000_001), 206, blob[3_000_000..3_000_001].to_vec()),
+        ("GET", &layer, part(0, 70_000), 206, blob[..70_000].to_vec()),
+        ("GET", &layer, "Connection: close\r\n".to_owned(), 200, blob.to_vec()),
+    ];
+    let requests: String = wanted
+        .iter()
+        .map(|(method, target, header, ..)| {
+            format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{header}\r\n")
+        })
+        .collect();
+    let mut connection = TcpStream::connect(stage.mirror.address()).await.expect("it listens");
+    connection.write_all(requests.as_bytes()).await.expect("it reads");
+    let mut bytes = Vec::new();
+    connection.read_to_end(&mut bytes).await.expect("it ends");
+    let answers = answers(&bytes, &[2, 4]);
+    assert_eq!(answers.len(), wanted.len());
+    for (number, ((status, body), (.., expected, content))) in
+        answers.iter().zip(&wanted).enumerate()
+    {
+        assert_eq!(status, expected, "answer {number}");
+        assert!(body == content, "answer {number} has other content");
+    }
 }
