@@ -1,7 +1,7 @@
-//! A relay in front of the upstream that makes it far away and counts what it sends.
+//! A relay in front of the upstream that makes it far away or slow, and counts what it sends.
 //!
 //! Each piece of data waits half a round trip in each direction, and a connection costs the round
-//! trip that its handshake would. Bandwidth is not limited.
+//! trip that its handshake would. A limited rate holds for each direction of each connection.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,14 +20,22 @@ pub(crate) struct SlowLink {
     sent: Arc<AtomicU64>,
 }
 
+/// What lies between the upstream and who asks it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Distance {
+    pub round_trip: Duration,
+    /// Bytes a second; `None` for as fast as this machine is.
+    pub rate: Option<u32>,
+}
+
 struct Piece {
     due: Instant,
     bytes: Vec<u8>,
 }
 
 impl SlowLink {
-    /// Relays to `upstream` with `round_trip` between the two.
-    pub(crate) fn start(upstream: SocketAddr, round_trip: Duration) -> Result<Self> {
+    /// Relays to `upstream` over some `distance`.
+    pub(crate) fn start(upstream: SocketAddr, distance: Distance) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let sent = Arc::new(AtomicU64::new(0));
@@ -35,7 +43,7 @@ impl SlowLink {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if let Ok(server) = TcpStream::connect(upstream) {
-                    relay(client, server, round_trip, &counter);
+                    relay(client, server, distance, &counter);
                 }
             }
         });
@@ -53,32 +61,30 @@ impl SlowLink {
     }
 }
 
-fn relay(client: TcpStream, server: TcpStream, round_trip: Duration, sent: &Arc<AtomicU64>) {
+fn relay(client: TcpStream, server: TcpStream, distance: Distance, sent: &Arc<AtomicU64>) {
     let (Ok(to_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else { return };
     // Best effort: without it only small pieces would be later.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let one_way = round_trip / 2;
-    let established = Instant::now() + round_trip;
-    one_direction(client, to_server, one_way, established, Arc::default());
-    one_direction(server, to_client, one_way, established, sent.clone());
+    one_direction((client, to_server), distance, Arc::default());
+    one_direction((server, to_client), distance, sent.clone());
 }
 
-fn one_direction(
-    from: TcpStream,
-    to: TcpStream,
-    delay: Duration,
-    not_before: Instant,
-    count: Arc<AtomicU64>,
-) {
+fn one_direction((from, to): (TcpStream, TcpStream), distance: Distance, count: Arc<AtomicU64>) {
     let (sender, receiver) = sync_channel(MAX_IN_FLIGHT);
-    thread::spawn(move || read_pieces(from, delay, not_before, &sender));
+    thread::spawn(move || read_pieces(from, distance, &sender));
     thread::spawn(move || write_pieces(to, &count, &receiver));
 }
 
-fn read_pieces(mut from: TcpStream, delay: Duration, not_before: Instant, to: &SyncSender<Piece>) {
+fn read_pieces(mut from: TcpStream, distance: Distance, to: &SyncSender<Piece>) {
     let mut buffer = vec![0; PIECE];
+    // When the link has carried everything so far; the handshake comes first.
+    let mut free = Instant::now() + distance.round_trip;
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        let due = Instant::now().max(not_before) + delay;
+        free = free.max(Instant::now());
+        if let Some(rate) = distance.rate {
+            free += Duration::from_secs_f64(count as f64 / f64::from(rate));
+        }
+        let due = free + distance.round_trip / 2;
         if to.send(Piece { due, bytes: buffer[..count].to_vec() }).is_err() {
             return;
         }
@@ -97,7 +103,7 @@ fn write_pieces(mut to: TcpStream, count: &AtomicU64, from: &Receiver<Piece>) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// Pieces on their way in one direction of one connection.
 const MAX_IN_FLIGHT: usize = 256;

@@ -16,7 +16,7 @@ use crate::content::{Image, Maker, TAG};
 use crate::options::{Options, Scale};
 use crate::peers::{Kind, Peer, UPSTREAM_NAME, lay_out};
 use crate::programs::Programs;
-use crate::slow_link::SlowLink;
+use crate::slow_link::{Distance, SlowLink};
 use crate::upstream::Upstream;
 use crate::wire::Target;
 
@@ -33,6 +33,8 @@ pub(crate) struct Workbench {
     pub near: SlowLink,
     /// A link to the upstream with [`ROUND_TRIP`].
     pub far: SlowLink,
+    /// A link of 1 Gbit/s.
+    pub gigabit: SlowLink,
     pub images: Images,
     pub programs: Programs,
     pub options: Options,
@@ -84,14 +86,15 @@ impl Workbench {
         let mut workbench = Self {
             peers: Vec::new(),
             tls_peers: Vec::new(),
-            near: SlowLink::start(address, Duration::ZERO)?,
-            far: SlowLink::start(address, ROUND_TRIP)?,
+            near: SlowLink::start(address, Distance::default())?,
+            far: SlowLink::start(address, Distance { round_trip: ROUND_TRIP, rate: None })?,
+            gigabit: SlowLink::start(address, GIGABIT)?,
             upstream,
             images,
             programs,
             options: options.clone(),
             scale,
-            calm: Calm::new(Duration::from_secs(if options.quick { 0 } else { 20 })),
+            calm: Calm::new(Duration::from_secs(if options.quick { 0 } else { 3 })),
             folder,
             policy,
         };
@@ -296,6 +299,10 @@ pub(crate) const NGINX: &str = "nginx";
 
 /// How far the far upstream is.
 pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+/// What a network of one gigabit moves, at the distance of the next building.
+const GIGABIT: Distance =
+    Distance { round_trip: Duration::from_millis(1), rate: Some(125_000_000) };
 
 const SMALL: u64 = 2_000;
 const CHURN: u64 = 20_000_000;
