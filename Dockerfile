@@ -17,7 +17,7 @@ FROM ${BUILDER} AS dependencies
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches/peers \
-    && echo 'fn main() {}' | tee src/main.rs > benches/peers/main.rs \
+    && echo 'fn main() {}' | tee src/main.rs benches/pure.rs > benches/peers/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src benches target/release/portcullis target/release/deps/*portcullis* target/release/.fingerprint/portcullis-*
