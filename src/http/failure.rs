@@ -226,10 +226,10 @@ impl From<&PullError> for Failure {
                 "the mirror could not record its decision, so it serves nothing",
                 message,
             ),
-            PullError::BlobRefused(_) => {
-                Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, "blob_refused")
-                    .says(message, "pull a manifest that holds it to see why that is refused")
-                    .in_short()
+            PullError::BlobRefused { refusal, .. } => {
+                let mut failure = Self::refused(StatusCode::FORBIDDEN, ErrorCode::Denied, refusal);
+                failure.message = message.into();
+                failure
             }
             PullError::BlobUnreferenced(_) => {
                 Self::new(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown, "blob_unreferenced")

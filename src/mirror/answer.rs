@@ -139,8 +139,13 @@ pub enum PullError {
     #[error("undecided: {}", .0.verdict.message)]
     Undecided(Box<Refusal>),
     /// A blob that only refused manifests of the repository reference: 403.
-    #[error("only manifests that policy refuses reference blob {0}")]
-    BlobRefused(Digest),
+    #[error("only manifests that policy refuses reference blob {digest}: {}", .refusal.verdict.message)]
+    BlobRefused {
+        /// The blob.
+        digest: Digest,
+        /// Of the last of these manifests.
+        refusal: Box<Refusal>,
+    },
     /// A blob that no manifest known in the repository references: 404.
     #[error("no manifest known here references blob {0}")]
     BlobUnreferenced(Digest),

@@ -55,24 +55,24 @@ impl Room {
         {
             return Err(PullError::BlobUnreferenced(case.digest));
         }
-        let mut failure = PullError::BlobRefused(case.digest);
+        let mut failure = None;
+        let mut refused = None;
         for manifest in referencing.iter().copied() {
             let about = case.about(manifest);
-            match self.judge(&about).await {
-                Ok(decided) if decided.verdict.outcome == Outcome::Admitted => {
+            let judged = self.judge(&about).await;
+            match judged.and_then(|decided| self.answer(&about, &decided)) {
+                Ok(_) => {
                     self.readable.insert(key, manifest);
                     return Ok(manifest);
                 }
-                Ok(decided) if decided.verdict.outcome == Outcome::Denied => {}
-                Ok(decided) => {
-                    if let Err(error) = self.answer(&about, &decided) {
-                        failure = error;
-                    }
-                }
-                Err(error) => failure = error,
+                Err(PullError::Denied(refusal)) => refused = Some(refusal),
+                Err(error) => failure = Some(error),
             }
         }
-        Err(failure)
+        let blob_refused = |refusal| PullError::BlobRefused { digest: case.digest, refusal };
+        Err(failure
+            .or_else(|| refused.map(blob_refused))
+            .unwrap_or(PullError::BlobUnreferenced(case.digest)))
     }
 
     /// The blob from the store, or else a fill of as many bytes as `manifest` lists for it: an

@@ -32,7 +32,9 @@ async fn g45_a_blob_of_a_refused_manifest_is_refused() {
     let (stage, _, bad) = scene().await;
     stage.mirror.manifest("acme/app", "bad").await.denied();
     for digest in [bad.config(), bad.layer(0), bad.layer(1)] {
-        stage.mirror.blob("acme/app", digest).await.denied();
+        let answer = stage.mirror.blob("acme/app", digest).await;
+        answer.denied();
+        assert_eq!(stage.mirror.reason_of(&answer), "no_signature");
         let target = format!("/v2/acme/app/blobs/{digest}");
         assert_eq!(stage.mirror.head(&target).await.status, 403);
         let part = Ask::get(&target).header("range", "bytes=0-3");

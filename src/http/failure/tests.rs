@@ -66,6 +66,10 @@ fn refusal(reason: Reason) -> Box<Refusal> {
     })
 }
 
+fn blob_refused() -> PullError {
+    PullError::BlobRefused { digest: digest(), refusal: refusal(Reason::NoSignature) }
+}
+
 fn upstream(what: Wanted, error: UpstreamError) -> PullError {
     PullError::Upstream { what: Box::new(what), error, upstream: "registry.test".to_owned() }
 }
@@ -135,14 +139,15 @@ fn bytes_that_are_not_those_of_the_digest() {
 
 #[test]
 fn a_refused_blob() {
-    insta::assert_snapshot!(shown(PullError::BlobRefused(digest())), @r"
-    403 only manifests that policy refuses reference blob sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015a
+    insta::assert_snapshot!(shown(blob_refused()), @r"
+    403 refused registry.test/acme/app:v1 by rule registry.test/**; decision 01ARZ3NDEKTSV4RRFFQ69G5FAV
     cache-control: no-store
     content-type: application/json
     docker-distribution-api-version: registry/2.0
+    x-portcullis-decision: 01ARZ3NDEKTSV4RRFFQ69G5FAV
     code: DENIED
-    message: only manifests that policy refuses reference blob sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
-    detail: pull a manifest that holds it to see why that is refused
+    message: only manifests that policy refuses reference blob sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad: `registry.test/acme/app` is not signed
+    detail: sign it with `cosign sign` (decision 01ARZ3NDEKTSV4RRFFQ69G5FAV)
     ");
 }
 
@@ -579,7 +584,7 @@ fn a_head_request_gets_the_same_headers_and_no_content() {
 
 #[test]
 fn no_refusal_looks_like_a_login_a_missing_manifest_or_a_busy_server() {
-    let blob = PullError::BlobRefused(digest());
+    let blob = blob_refused();
     let denied = PullError::Denied(refusal(Reason::NoSignature));
     let upstream = upstream(manifest(), UpstreamError::Denied { status: 401 });
     for refusal in [blob, denied, upstream] {
