@@ -308,28 +308,13 @@ const fn kind_of(value: &DeValue<'_>) -> &'static str {
 
 /// The known name that `name` was probably meant to be.
 pub(super) fn nearest<'n, T: AsRef<str>>(name: &str, known: &'n [T]) -> Option<&'n str> {
+    let name: String = name.chars().take(MAX_NAME).collect();
     known
         .iter()
-        .map(|known| (distance(name, known.as_ref()), known.as_ref()))
+        .map(|known| (strsim::levenshtein(&name, known.as_ref()), known.as_ref()))
         .filter(|(distance, known)| *distance <= known.len().max(3) / 3)
         .min()
         .map(|(_, known)| known)
-}
-
-/// How many letters have to be added, dropped or changed between the two (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(MAX_NAME).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let change = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Letters of an unknown name that are compared.
@@ -337,6 +322,8 @@ const MAX_NAME: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use strsim::levenshtein as distance;
+
     use super::*;
 
     #[test]
