@@ -182,6 +182,17 @@ pub enum PullError {
     Internal(&'static str),
 }
 
+impl PullError {
+    /// `error` of the upstream that was asked for `what`.
+    pub(super) fn upstream(what: Wanted, error: UpstreamError) -> Self {
+        let upstream = what.image().upstream.to_string();
+        match error {
+            UpstreamError::Integrity { digest } => Self::Integrity { upstream, digest },
+            error => Self::Upstream { what: Box::new(what), error, upstream },
+        }
+    }
+}
+
 /// What a request wanted, for the code of its error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -193,6 +204,18 @@ pub enum Wanted {
     Referrers(ImageName, Digest),
     /// The tags of a repository.
     Tags(ImageName),
+}
+
+impl Wanted {
+    /// The repository it was wanted from.
+    const fn image(&self) -> &ImageName {
+        match self {
+            Self::Blob(image, _)
+            | Self::Manifest(image, _)
+            | Self::Referrers(image, _)
+            | Self::Tags(image) => image,
+        }
+    }
 }
 
 /// A decision that serves nothing.

@@ -50,7 +50,7 @@ impl Room {
         let limit = usize::try_from(descriptor.size).unwrap_or(usize::MAX);
         let answer = look.blob_of(image, &descriptor.digest, limit).await;
         answer.map_err(|error| {
-            self.upstream_failure(image, Wanted::Blob(image.clone(), descriptor.digest), error)
+            PullError::upstream(Wanted::Blob(image.clone(), descriptor.digest), error)
         })
     }
 }

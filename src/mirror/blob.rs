@@ -90,8 +90,7 @@ impl Room {
                 content: BlobContent::Stored(blob),
             });
         }
-        let failure =
-            |error| self.upstream_failure(image, Wanted::Blob(image.clone(), *digest), error);
+        let failure = |error| PullError::upstream(Wanted::Blob(image.clone(), *digest), error);
         let upstream = self.upstream(&image.upstream).map_err(failure)?.clone();
         let source =
             UpstreamBlob { upstream, repository: image.repository.clone(), digest: *digest };
@@ -113,14 +112,12 @@ impl Room {
                     .downcast_ref::<UpstreamError>()
                     .cloned()
                     .unwrap_or_else(|| UpstreamError::Invalid { reason: error.to_string() });
-                self.upstream_failure(image, Wanted::Blob(image.clone(), *digest), error)
+                PullError::upstream(Wanted::Blob(image.clone(), *digest), error)
             }
             FillError::Integrity { digest } => {
                 PullError::Integrity { upstream: image.upstream.to_string(), digest }
             }
-            FillError::DiskFull => {
-                PullError::Store(StoreError::Full { path: std::path::PathBuf::new() })
-            }
+            FillError::DiskFull { path } => PullError::Store(StoreError::Full { path }),
             FillError::Stopped => PullError::Store(StoreError::Stopped),
             FillError::Store(error) => PullError::Store(error),
         }

@@ -94,15 +94,10 @@ impl Room {
             Ok(upstream) => upstream.fetch_manifest(&image.repository, &wanted).await,
             Err(error) => Err(error),
         };
+        // Whose bytes are those of the digest: the upstream's side compares them.
         let fetched = answer.map_err(|error| {
-            self.upstream_failure(image, Wanted::Manifest(image.clone(), wanted.clone()), error)
+            PullError::upstream(Wanted::Manifest(image.clone(), wanted.clone()), error)
         })?;
-        if !digest.matches(&fetched.bytes) {
-            return Err(PullError::Integrity {
-                upstream: image.upstream.to_string(),
-                digest: *digest,
-            });
-        }
         let bytes = fetched.bytes;
         let manifest = Manifest::parse(&bytes, fetched.content_type.as_deref()).map(Arc::new);
         let record = match &manifest {
@@ -112,7 +107,8 @@ impl Room {
         Ok(Fetched { bytes, manifest, record })
     }
 
-    /// Publishes the bytes, then the record: a record never points to what is not there.
+    /// Publishes the bytes, then the record: a record never points to what is not there. The record
+    /// of an index makes it the parent of what it lists.
     async fn keep(
         &self,
         image: &ImageName,
@@ -139,11 +135,6 @@ impl Room {
         self.store.put_manifest(image, digest, &record).await?;
         // A manifest is no blob, also when somebody lists it as one and it was read as one before.
         self.readable.invalidate(&(image.clone(), *digest));
-        if let Shape::Index { manifests } = &manifest.shape {
-            for child in manifests {
-                self.store.add_parent(image, &child.digest, digest).await?;
-            }
-        }
         Ok(record)
     }
 }

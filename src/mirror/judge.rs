@@ -4,8 +4,8 @@
 //! changes, what was cached is judged again. Admitted verdicts are kept until then or until a
 //! validity window ends, denied ones for a moment, undecided ones never. The order of one judgement:
 //!
-//! 1. the deny list, which wins over everything;
-//! 2. the verdict on disk, if it was made under this policy;
+//! 1. the verdict on disk, if it was made under this policy, its deny list included;
+//! 2. the deny list, which wins over everything;
 //! 3. inheritance: a child of an admitted image index is admitted in that repository, when the index
 //!    lists exactly its digest, size and media type (G-4);
 //! 4. a signature artifact is readable without a rule, when it is exactly what it claims (G-48);
@@ -296,7 +296,7 @@ impl Room {
         })
     }
 
-    /// Keeps a recorded verdict in memory, and forgets denials that it overturns.
+    /// Keeps a recorded verdict in memory.
     pub(super) fn remember(&self, case: &Case, decided: &Arc<Decided>) {
         self.decided.insert((case.image.clone(), case.digest), Arc::clone(decided));
     }

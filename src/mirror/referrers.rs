@@ -24,7 +24,7 @@ impl Mirror {
     ) -> Result<ReferrersIndex, PullError> {
         let look = Look::new(&self.room);
         let listed = look.referrers_of(image, subject, None).await.map_err(|error| {
-            self.room.upstream_failure(image, Wanted::Referrers(image.clone(), *subject), error)
+            PullError::upstream(Wanted::Referrers(image.clone(), *subject), error)
         })?;
         let wanted = |descriptor: &&Descriptor| {
             artifact_type.is_none_or(|wanted| descriptor.artifact_type.as_deref() == Some(wanted))

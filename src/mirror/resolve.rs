@@ -61,8 +61,7 @@ impl Room {
                     self.metrics.stale_tag(image.upstream.as_str());
                     Ok(record.digest)
                 }
-                _ => Err(self.upstream_failure(
-                    image,
+                _ => Err(PullError::upstream(
                     Wanted::Manifest(image.clone(), reference.clone()),
                     error,
                 )),
@@ -98,20 +97,5 @@ impl Room {
             .now()
             .duration_since(resolved)
             .is_ok_and(|age| age < self.freshness.tag)
-    }
-
-    /// `error` in the words of a pull.
-    #[expect(clippy::unused_self, reason = "reads as a verb of the room")]
-    pub(super) fn upstream_failure(
-        &self,
-        image: &ImageName,
-        what: Wanted,
-        error: UpstreamError,
-    ) -> PullError {
-        let upstream = image.upstream.to_string();
-        match error {
-            UpstreamError::Integrity { digest } => PullError::Integrity { upstream, digest },
-            error => PullError::Upstream { what: Box::new(what), error, upstream },
-        }
     }
 }

@@ -28,12 +28,12 @@ impl Mirror {
             Err(error) if error.is_temporary() => {
                 let known = room.store.tags(image).await?;
                 if known.is_empty() {
-                    return Err(room.upstream_failure(image, Wanted::Tags(image.clone()), error));
+                    return Err(PullError::upstream(Wanted::Tags(image.clone()), error));
                 }
                 tracing::warn!(%image, %error, "listing the tags that are known here");
                 Ok(page(known, count, last))
             }
-            Err(error) => Err(room.upstream_failure(image, Wanted::Tags(image.clone()), error)),
+            Err(error) => Err(PullError::upstream(Wanted::Tags(image.clone()), error)),
         }
     }
 }

@@ -90,7 +90,10 @@ impl StoreError {
 pub enum FillError {
     /// The disk has no room left.
     #[error("the disk is full: free some space, or lower `cache.max_size`")]
-    DiskFull,
+    DiskFull {
+        /// What could not be written.
+        path: PathBuf,
+    },
     /// The source's bytes are not those that the digest names; nothing was kept.
     #[error("the content does not hash to {digest}, or is not as long as announced")]
     Integrity {
@@ -111,7 +114,7 @@ pub enum FillError {
 impl From<StoreError> for FillError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full { .. } => Self::DiskFull,
+            StoreError::Full { path } => Self::DiskFull { path },
             StoreError::Integrity { digest } => Self::Integrity { digest },
             StoreError::Stopped => Self::Stopped,
             other => Self::Store(other),

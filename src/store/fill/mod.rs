@@ -83,7 +83,7 @@ impl Fills {
                 }
                 match (&progress.file, &progress.state) {
                     (Some(file), _) => Some(Arc::clone(file)),
-                    (None, State::Failed(error)) => return Err(self.before_opening(error)),
+                    (None, State::Failed(error)) => return Err(Self::before_opening(error)),
                     (None, _) => None,
                 }
             };
@@ -107,9 +107,9 @@ impl Fills {
     }
 
     /// A failure for someone who has no follower yet. The source has not been asked by then.
-    fn before_opening(&self, error: &FillError) -> StoreError {
+    fn before_opening(error: &FillError) -> StoreError {
         match error {
-            FillError::DiskFull => StoreError::Full { path: self.blobs.disk.layout.partial() },
+            FillError::DiskFull { path } => StoreError::Full { path: path.clone() },
             FillError::Integrity { digest } => StoreError::Integrity { digest: *digest },
             FillError::Source(_) | FillError::Stopped => StoreError::Stopped,
             FillError::Store(error) => error.clone(),

@@ -52,7 +52,7 @@ impl Task {
                     }
                     _ => tracing::warn!(%digest, outcome, %error, "fill_failed"),
                 }
-                if matches!(error, FillError::DiskFull) {
+                if matches!(error, FillError::DiskFull { .. }) {
                     metrics.disk_full();
                 }
                 self.announcer.failed(error);
@@ -106,7 +106,7 @@ const fn outcome_of(result: &Result<Filled, FillError>) -> &'static str {
     match result {
         Ok(Filled::AlreadyStored) => "already_stored",
         Ok(Filled::Published) => "published",
-        Err(FillError::DiskFull) => "disk_full",
+        Err(FillError::DiskFull { .. }) => "disk_full",
         Err(FillError::Integrity { .. }) => "integrity",
         Err(FillError::Source(_)) => "source",
         Err(FillError::Stopped) => "stopped",

@@ -104,7 +104,7 @@ impl Writer {
 fn is_worth_keeping(error: &FillError) -> bool {
     match error {
         // The space is what everyone else needs now.
-        FillError::DiskFull | FillError::Integrity { .. } => false,
+        FillError::DiskFull { .. } | FillError::Integrity { .. } => false,
         FillError::Source(error) => error.kind() != SourceErrorKind::Integrity,
         FillError::Stopped | FillError::Store(_) => true,
     }

@@ -240,7 +240,7 @@ async fn a_full_disk_fails_fills_and_nothing_else() {
     let follower = store.fill(&digest, None, source).await.expect("opens its file");
     let (received, error) = follow(follower, 0).await.expect_err("there is no room");
     assert!(received.len() < 6000);
-    assert!(matches!(error, FillError::DiskFull));
+    assert!(matches!(error, FillError::DiskFull { .. }));
     published(&store, &digest).await;
     assert_eq!(scene.files_in("partial"), 0, "the space is given back");
     assert_eq!(scene.metric("disk_full_total"), 1);
