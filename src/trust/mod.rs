@@ -36,6 +36,7 @@ mod pem;
 mod places;
 mod policy;
 mod sentence;
+mod signer;
 pub mod signing;
 mod steps;
 mod tree;
@@ -52,8 +53,9 @@ pub use self::{
         content_deny_listed, failed, readable_artifact, unreachable, unresolved, unsupported,
     },
     policy::{
-        Authority, AuthorityKey, Denial, Denied, Exception, Group, Pattern, PatternError, Place,
-        Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind, Window,
+        Authority, AuthorityKey, Denial, Denied, Exception, Group, Kind, Pattern, PatternError,
+        Place, Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind,
+        Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
     verify::decide,

@@ -1,7 +1,7 @@
 //! Authorities: who can vouch.
 //!
-//! Three kinds: public keys, a keyless identity, a Notation trust store. Keys work; the other two are
-//! read and checked in shape, so that their mistakes show today, and then refused with their line.
+//! Three kinds: public keys, a keyless identity, a Notation trust store. What each is made of is read
+//! by a file of its own; here is what they share, and who is of which kind.
 
 use std::{
     fmt,
@@ -30,10 +30,17 @@ pub struct Authority {
     pub name: Arc<str>,
     /// Where the policy says so.
     pub place: Place,
-    /// The keys that speak for it, in the order of the policy.
-    pub keys: Vec<AuthorityKey>,
+    /// By what its signatures are known.
+    pub kind: Kind,
     /// What it may vouch for; empty for everything.
     pub repositories: Vec<Pattern>,
+}
+
+/// By what the signatures of an authority are known.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Public keys, in the order of the policy.
+    Keys(Vec<AuthorityKey>),
 }
 
 /// A key that speaks for an authority, and when.
@@ -57,6 +64,13 @@ pub struct Window {
 }
 
 impl Authority {
+    /// The keys that speak for it; none for who is not known by keys.
+    #[must_use]
+    pub fn keys(&self) -> &[AuthorityKey] {
+        let Kind::Keys(keys) = &self.kind;
+        keys
+    }
+
     /// Whether it may vouch for `image`.
     #[must_use]
     pub fn may_vouch_for(&self, image: &ImageName) -> bool {
@@ -108,14 +122,14 @@ impl Reader<'_> {
             Some(field) => read_patterns(&field, self.table),
             None => Some(Vec::new()),
         };
-        let keys = match kind_of(&section)? {
-            Kind::Keys => self.keys(&section),
-            Kind::Keyless => keyless(&section),
-            Kind::Notation => notation(&section),
+        let kind = match shape_of(&section)? {
+            Shape::Keys => self.keys(&section).map(Kind::Keys),
+            Shape::Keyless => keyless(&section),
+            Shape::Notation => notation(&section),
         };
         section.finish();
         let place = field.place.clone();
-        Some(Authority { name: name.into(), place, keys: keys?, repositories: repositories? })
+        Some(Authority { name: name.into(), place, kind: kind?, repositories: repositories? })
     }
 
     fn keys(&mut self, section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
@@ -208,7 +222,7 @@ pub(super) fn read_bounded(file: &Path, limit: u64) -> std::io::Result<Vec<u8>> 
 const MAX_KEY_FILE: u64 = 64 << 10;
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum Shape {
     Keyless,
     Keys,
     Notation,
@@ -236,12 +250,12 @@ fn check_name(name: &str, section: &Section<'_, '_>) {
 }
 
 /// Which of the three kinds it is; each has members of its own.
-fn kind_of(section: &Section<'_, '_>) -> Option<Kind> {
+fn shape_of(section: &Section<'_, '_>) -> Option<Shape> {
     let mut kinds = Vec::new();
     for (kind, members) in [
-        (Kind::Keys, &["key", "keys"][..]),
-        (Kind::Keyless, &["issuer", "subject", "claims", "trust_root", "sct"]),
-        (Kind::Notation, &["notation"]),
+        (Shape::Keys, &["key", "keys"][..]),
+        (Shape::Keyless, &["issuer", "subject", "claims", "trust_root", "sct"]),
+        (Shape::Notation, &["notation"]),
     ] {
         let present = section.present(members);
         if !present.is_empty() {
@@ -249,7 +263,7 @@ fn kind_of(section: &Section<'_, '_>) -> Option<Kind> {
         }
     }
     match kinds.as_slice() {
-        [(Kind::Keys, both)] if both.len() == 2 => {
+        [(Shape::Keys, both)] if both.len() == 2 => {
             section.problem("has both `key` and `keys`", "list every key under `keys`");
             None
         }
@@ -270,7 +284,7 @@ fn kind_of(section: &Section<'_, '_>) -> Option<Kind> {
     }
 }
 
-fn keyless(section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
+fn keyless(section: &Section<'_, '_>) -> Option<Kind> {
     for name in ["issuer", "subject"] {
         if section.present(&[name]).is_empty() {
             let next_step = "a keyless identity is an `issuer` and a `subject`, together";
@@ -291,7 +305,7 @@ fn keyless(section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
     None
 }
 
-fn notation(section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
+fn notation(section: &Section<'_, '_>) -> Option<Kind> {
     let store = section.field("notation")?.section()?;
     for name in ["trust_store", "identities"] {
         if store.present(&[name]).is_empty() {

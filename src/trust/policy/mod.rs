@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::{authority::read_bounded, check::Parts, document::Report};
 pub use self::{
-    authority::{Authority, AuthorityKey, Window},
+    authority::{Authority, AuthorityKey, Kind, Window},
     document::Place,
     pattern::{Pattern, PatternError},
     problem::{Problem, Warning, WarningKind},
@@ -64,14 +64,8 @@ enum Source {
 #[derive(Debug)]
 pub(super) struct TrustedKey {
     pub(super) key: PublicKey,
-    pub(super) grants: Vec<Grant>,
-}
-
-/// That a key speaks for an authority, and when.
-#[derive(Clone, Debug)]
-pub(super) struct Grant {
-    pub(super) authority: Arc<str>,
-    pub(super) window: Window,
+    /// The authorities, each with when the key speaks for it.
+    pub(super) speaks_for: Vec<(Arc<str>, Window)>,
 }
 
 impl Policy {
@@ -262,11 +256,13 @@ fn read_text(path: &Path) -> Result<String, Problem> {
 fn trusted_keys(authorities: &[Authority]) -> Vec<TrustedKey> {
     let mut keys: Vec<TrustedKey> = Vec::new();
     for authority in authorities {
-        for entry in &authority.keys {
-            let grant = Grant { authority: authority.name.clone(), window: entry.window };
+        for entry in authority.keys() {
+            let speaks_for = (authority.name.clone(), entry.window);
             match keys.iter_mut().find(|known| known.key == entry.key) {
-                Some(known) => known.grants.push(grant),
-                None => keys.push(TrustedKey { key: entry.key.clone(), grants: vec![grant] }),
+                Some(known) => known.speaks_for.push(speaks_for),
+                None => {
+                    keys.push(TrustedKey { key: entry.key.clone(), speaks_for: vec![speaks_for] });
+                }
             }
         }
     }
@@ -285,7 +281,7 @@ fn hash_of(text: &str, table: &UpstreamTable) -> String {
 fn trust_hash_of(authorities: &[Authority]) -> String {
     let mut hasher = Sha256::new();
     for authority in authorities {
-        for key in &authority.keys {
+        for key in authority.keys() {
             hasher.update(format!("{}\0{}\n", authority.name, key.key.fingerprint()));
         }
     }

@@ -308,7 +308,7 @@ fn a_retired_key_beside_a_current_one_is_a_warning() {
     let (policy, warnings) = load(text, &[("old", &old), ("new", &new)]).unwrap();
     assert_eq!(warnings[0].kind, WarningKind::WindowEnded);
     assert!(warnings[0].to_string().contains("ended at 2026-01-01T00:00:00"), "{}", warnings[0]);
-    assert_eq!(policy.authorities()[0].keys.len(), 2);
+    assert_eq!(policy.authorities()[0].keys().len(), 2);
     let same = problems(text, &[("old", &new), ("new", &new)]);
     assert!(same[0].contains("already lists"), "{same:?}");
 }

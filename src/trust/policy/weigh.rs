@@ -76,7 +76,7 @@ impl Scale<'_> {
         let used: BTreeSet<&Arc<str>> =
             self.parts.rules.iter().flat_map(|rule| rule.require.authorities()).collect();
         for authority in &self.parts.authorities {
-            if authority.keys.iter().all(|key| key.window.has_ended(self.now)) {
+            if authority.keys().iter().all(|key| key.window.has_ended(self.now)) {
                 let what = "none of its keys can ever be valid again: every window has ended";
                 self.report.problem(
                     &authority.place,
@@ -88,7 +88,7 @@ impl Scale<'_> {
                 let what = "no rule asks this authority";
                 self.report.warning(&authority.place, WarningKind::UnusedAuthority, what);
             }
-            authority.keys.iter().for_each(|key| self.window(authority, key));
+            authority.keys().iter().for_each(|key| self.window(authority, key));
         }
     }
 
@@ -116,7 +116,7 @@ impl Scale<'_> {
     fn keys(&self) -> BTreeMap<Fingerprint, Vec<&Authority>> {
         let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for authority in &self.parts.authorities {
-            for key in &authority.keys {
+            for key in authority.keys() {
                 keys.entry(*key.key.fingerprint()).or_default().push(authority);
             }
         }
