@@ -21,6 +21,7 @@
 mod artifact;
 mod bundle;
 mod classic;
+mod der;
 mod evidence;
 #[cfg(test)]
 mod fixtures;
@@ -35,8 +36,10 @@ mod payload;
 mod pem;
 mod places;
 mod policy;
+mod root;
 mod sentence;
 pub mod signing;
+
 mod steps;
 mod tree;
 #[cfg(test)]
@@ -44,6 +47,7 @@ mod vectors;
 mod verdict;
 mod verify;
 mod words;
+mod x509;
 
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
