@@ -9,7 +9,7 @@ use super::{
     format::judged,
     policy::{Policy, Rule},
     signer::Party,
-    steps::{Candidates, Fault, Parsed, Vote, name_of_key},
+    steps::{Candidates, Fault, Parsed, Vote, distance},
     verdict::Finding,
 };
 use crate::oci::{Digest, ImageName};
@@ -125,7 +125,7 @@ impl<'c> Hearing<'c> {
             Fault::new(Reason::NoSignature, "a signature in a format that is not supported yet")
         })?;
         let parsed = format.parse(raw)?;
-        signer.remark = parsed.remark;
+        signer.remark = candidates.remark(&parsed);
         let authentic = parsed.authenticate(candidates).map_err(|refused| {
             let (parsed, fault) = *refused;
             self.explained(case.policy, &parsed, fault, signer)
@@ -146,8 +146,7 @@ impl<'c> Hearing<'c> {
         if fault.reason != Reason::SignerNotTrusted || self.faults.len() >= MAX_EXPLAINED {
             return fault;
         }
-        let Some(key) = policy.keys().iter().find(|key| parsed.is_by(key)) else { return fault };
-        let name = name_of_key(key);
+        let Some(name) = parsed.known_to(policy) else { return fault };
         let detail = format!("is by {name}, whom the rule does not ask");
         signer.name = Some(name);
         Fault::new(Reason::SignerNotTrusted, detail)
@@ -178,18 +177,6 @@ fn finding(place: &str, format: Format, found: bool, detail: &str) -> Finding {
         why_not: None,
         detail: detail.to_owned(),
         signer: None,
-    }
-}
-
-/// How far a signature with this fault is from counting.
-const fn distance(reason: Reason) -> u8 {
-    match reason {
-        Reason::NameMismatch => 0,
-        Reason::DenyList => 1,
-        Reason::DigestMismatch => 2,
-        Reason::TimeOutsideValidity => 3,
-        Reason::SignerNotTrusted => 4,
-        _ => 5,
     }
 }
 
