@@ -40,6 +40,7 @@ mod root;
 mod sentence;
 pub mod signing;
 
+mod stamp;
 mod steps;
 mod tree;
 #[cfg(test)]
