@@ -41,6 +41,7 @@ mod sentence;
 mod signer;
 pub mod signing;
 
+mod stamp;
 mod steps;
 mod tree;
 #[cfg(test)]
