@@ -14,7 +14,8 @@ use crate::trust::der::{instead, wrapped};
 /// A certificate and its key.
 pub(in crate::trust) struct Issued {
     pub(in crate::trust) certificate: Certificate,
-    issuer: Issuer<'static, KeyPair>,
+    plan: CertificateParams,
+    key: KeyPair,
 }
 
 impl Issued {
@@ -27,16 +28,29 @@ impl Issued {
     pub(in crate::trust) fn new(above: Option<&Self>, plan: CertificateParams) -> Option<Self> {
         let key = KeyPair::generate().unwrap();
         let der = match above {
-            Some(above) => plan.signed_by(&key, &above.issuer),
+            Some(above) => plan.signed_by(&key, &above.issuer()),
             None => plan.self_signed(&key),
         };
         let certificate = Certificate::from_der(der.unwrap().der()).ok()?;
-        Some(Self { certificate, issuer: Issuer::new(plan, key) })
+        Some(Self { certificate, plan, key })
+    }
+
+    /// The same with one more extension, by the same key.
+    pub(in crate::trust) fn again(self, above: &Self, more: CustomExtension) -> Self {
+        let mut plan = self.plan;
+        plan.custom_extensions.push(more);
+        let der = plan.signed_by(&self.key, &above.issuer()).unwrap();
+        let certificate = Certificate::from_der(der.der()).unwrap();
+        Self { certificate, plan, key: self.key }
+    }
+
+    fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::from_params(&self.plan, &self.key)
     }
 
     /// Its signature over `message`: ECDSA P-256.
     pub(in crate::trust) fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.issuer.key().sign(message).unwrap()
+        self.key.sign(message).unwrap()
     }
 }
 
