@@ -26,6 +26,8 @@ mod evidence;
 #[cfg(test)]
 mod fixtures;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod hearing;
 mod json;
 pub mod keys;

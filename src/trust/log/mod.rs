@@ -20,6 +20,8 @@ pub(super) use self::{
     sct::count_receipts,
     verify::Logged,
 };
+#[cfg(fuzzing)]
+pub(super) use self::{proof::Checkpoint, sct::read_list as read_receipts};
 use super::{
     json::Malformed,
     keys::{Algorithm, PublicKey},

@@ -10,11 +10,11 @@ use super::note::Note;
 use crate::trust::json::Malformed;
 
 /// The hash of a node.
-pub(super) type Node = [u8; 32];
+pub(in crate::trust) type Node = [u8; 32];
 
 /// What a checkpoint says about a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Checkpoint {
+pub(in crate::trust) struct Checkpoint {
     /// The document that says it.
     pub(super) note: Note,
     /// Which log it says it about.
@@ -30,7 +30,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When it is anything else.
-    pub(super) fn parse(note: &str) -> Result<Self, Malformed> {
+    pub(in crate::trust) fn parse(note: &str) -> Result<Self, Malformed> {
         let malformed = || Malformed("its checkpoint is malformed".to_owned());
         let note = Note::parse(note)?;
         let mut lines = note.lines().map(str::to_owned);
@@ -44,7 +44,7 @@ impl Checkpoint {
     }
 
     /// Whether the entry `leaf` is at `index` of this tree, by the path of `hashes`.
-    pub(super) fn includes(&self, leaf: &[u8], index: u64, hashes: &[Node]) -> bool {
+    pub(in crate::trust) fn includes(&self, leaf: &[u8], index: u64, hashes: &[Node]) -> bool {
         root_of(leaf, index, self.size, hashes) == Some(self.root)
     }
 }

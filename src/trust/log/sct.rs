@@ -22,7 +22,7 @@ use crate::trust::{
 
 /// A log's receipt for a certificate: a "signed certificate timestamp".
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Receipt<'a> {
+pub(in crate::trust) struct Receipt<'a> {
     log: LogId,
     /// Milliseconds since 1970.
     time: u64,
@@ -101,7 +101,7 @@ impl<'a> Receipt<'a> {
 }
 
 /// The receipts of a `SignedCertificateTimestampList`: at least one, and at most [`MAX_RECEIPTS`].
-fn read_list(mut bytes: &[u8]) -> Option<Vec<Receipt<'_>>> {
+pub(in crate::trust) fn read_list(mut bytes: &[u8]) -> Option<Vec<Receipt<'_>>> {
     let mut list = take_counted(&mut bytes)?;
     let mut receipts = Vec::new();
     while !list.is_empty() && receipts.len() < MAX_RECEIPTS {
