@@ -12,7 +12,7 @@ use super::{BlobContent, Context, Mirror, PullError, ReadableBlob, Room, Wanted,
 use crate::{
     oci::{Digest, ImageName, Reference, Repository},
     store::{FillError, FillSource, FillStream, SourceError, SourceErrorKind, StoreError},
-    trust::Outcome,
+    trust::{Outcome, Policy},
     upstream::{Upstream, UpstreamError},
 };
 
@@ -32,6 +32,9 @@ impl Mirror {
         digest: &Digest,
     ) -> Result<ReadableBlob, PullError> {
         let policy = self.room.policy.load_full();
+        if let Some(manifest) = self.room.known_door(image, digest, &policy) {
+            return self.room.open_blob(image, digest, &manifest).await;
+        }
         let reference = Reference::Digest(*digest);
         let case = Case::new(context.clone(), policy, image.clone(), reference, *digest);
         let manifest = self.room.open_door(&case).await?;
@@ -40,6 +43,13 @@ impl Mirror {
 }
 
 impl Room {
+    /// The manifest that made the blob readable before, if its verdict in memory still admits.
+    fn known_door(&self, image: &ImageName, digest: &Digest, policy: &Policy) -> Option<Digest> {
+        let manifest = self.readable.get(&(image.clone(), *digest))?;
+        let decided = self.known(image, &manifest, policy)?;
+        (decided.verdict.outcome == Outcome::Admitted).then_some(manifest)
+    }
+
     /// Finds an admitted manifest that references the blob.
     async fn open_door(self: &Arc<Self>, case: &Case) -> Result<Digest, PullError> {
         let key = (case.image.clone(), case.digest);

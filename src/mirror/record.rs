@@ -36,7 +36,7 @@ impl Room {
                 tracing::warn!(image = %case.image, digest = %case.digest, %error, "recorded verdict not readable; judging again");
             })
             .ok()?;
-        let decided = decided(fetched, recorded.verdict, recorded.decision, recorded.at);
+        let decided = decided(case, fetched, recorded.verdict, recorded.decision, recorded.at);
         let admits = decided.verdict.outcome == Outcome::Admitted;
         (admits && self.holds(&decided, &case.policy)).then(|| Arc::new(decided))
     }
@@ -54,7 +54,7 @@ impl Room {
         let at = self.environment.clock.now();
         let verdict = Arc::new(verdict);
         let decision = self.log(case.asked(), Some(case.digest), &verdict).await?;
-        let decided = Arc::new(decided(fetched, verdict, decision, at));
+        let decided = Arc::new(decided(case, fetched, verdict, decision, at));
         if decided.verdict.outcome == Outcome::Admitted {
             if decided.verdict.enforced {
                 self.keep_verdict(case, fetched, &decided).await;
@@ -190,6 +190,7 @@ pub(super) fn client_record(client: &Client) -> ClientRecord {
 }
 
 fn decided(
+    case: &Case,
     fetched: &Fetched,
     verdict: Arc<Verdict>,
     decision: Arc<str>,
@@ -200,6 +201,7 @@ fn decided(
         (!verdict.enforced && verdict.mode == Mode::Warn).then(|| verdict.message.as_str().into());
     Decided {
         bytes: fetched.bytes.clone(),
+        etag: format!("\"{}\"", case.digest).into(),
         media_type: media_type.into(),
         warning,
         verdict,
