@@ -178,7 +178,7 @@ impl Room {
                 Err(error) => return Err(self.record_failure(&case, error).await),
             };
             let verdict = self.verdict(&case, &fetched, &look, evidence).await?;
-            self.record(&case, &fetched, verdict).await
+            self.record(&case, &fetched, verdict, &look).await
         })
     }
 

@@ -12,6 +12,7 @@ use super::{
     Client, PullError, Room,
     fetch::Fetched,
     judge::{Asked, Case, Decided},
+    look::Look,
 };
 use crate::{
     audit::{ClientRecord, DecisionRecord},
@@ -41,7 +42,7 @@ impl Room {
         (admits && self.holds(&decided, &case.policy)).then(|| Arc::new(decided))
     }
 
-    /// Writes `verdict` down and makes it visible.
+    /// Writes `verdict` down, beside what `look` saw, and makes it visible.
     ///
     /// # Errors
     /// When the audit log cannot take it.
@@ -50,10 +51,14 @@ impl Room {
         case: &Case,
         fetched: &Fetched,
         verdict: Verdict,
+        look: &Look,
     ) -> Result<Arc<Decided>, PullError> {
         let at = self.environment.clock.now();
         let verdict = Arc::new(verdict);
-        let decision = self.log(case.asked(), Some(case.digest), &verdict).await?;
+        let logged = self.log(case.asked(), Some(case.digest), &verdict);
+        // The manifest's record is about to name the evidence, so that must be there.
+        let (decision, ()) = tokio::join!(logged, look.kept());
+        let decision = decision?;
         let decided = Arc::new(decided(case, fetched, verdict, decision, at));
         if decided.verdict.outcome == Outcome::Admitted {
             if decided.verdict.enforced {
