@@ -61,7 +61,11 @@ const FAILURES: &[(&str, Reason, &str)] = &[
     ("rekor2-no-timestamp_fail", TimeOutsideValidity, "no time of signing"),
     ("rekor2-timestamp-outside-trust-root-tsa-validity_fail", SignatureInvalid, "timestamp"),
     ("rekor2-timestamp-payload-mismatch_fail", SignatureInvalid, "timestamp"),
-    ("rekor2-timestamp-untrusted-tsa-with-embedded-cert_fail", SignatureInvalid, "timestamp"),
+    (
+        "rekor2-timestamp-untrusted-tsa-with-embedded-cert_fail",
+        TimeOutsideValidity,
+        "no time of signing that a log or a timestamping authority of the trust root vouches for",
+    ),
     ("set-invalid-signature_fail", SignatureInvalid, "its promise is not signed by its log"),
     ("trust-root-tlog-missing-validity-start_fail", SignatureInvalid, "since when it is valid"),
     ("wrong-hashedrekord-artifact_fail", SignatureInvalid, "it is about another payload"),

@@ -25,7 +25,6 @@ pub(super) use self::{proof::Checkpoint, sct::read_list as read_receipts};
 use super::{
     json::Malformed,
     keys::{Algorithm, PublicKey},
-    root::LogId,
     x509::Certificate,
 };
 
@@ -61,11 +60,6 @@ impl LogEntry {
     /// Whether the entry says that the key of `certificate` has signed.
     pub(super) fn names_certificate(&self, certificate: &Certificate) -> bool {
         self.says(certificate.der(), certificate.public_key())
-    }
-
-    /// The log and the place in it that the entry says it has: no two entries share them.
-    pub(super) const fn place(&self) -> (LogId, u64) {
-        (self.record.log, self.record.index)
     }
 
     fn says(&self, signer: &[u8], key: &PublicKey) -> bool {

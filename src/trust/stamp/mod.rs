@@ -43,25 +43,26 @@ pub(in crate::trust) struct Stamp {
     pub(in crate::trust) path: Path,
 }
 
-/// The time that a `TimeStampResp` gives for `signed`, by one of `authorities`, as Sigstore has it.
+/// The time that a `TimeStampResp` gives for `signed`, by one of `authorities`, as Sigstore has it;
+/// nothing when it is by somebody else.
 ///
 /// # Errors
-/// When it is malformed, is about something else, or is not by any of them at that time.
+/// When it is malformed, is about something else, or says to be by one of them and is not.
 pub(in crate::trust) fn verify_response(
     der: &[u8],
     signed: &[u8],
     authorities: &[Authority],
-) -> Result<Stamp, Malformed> {
+) -> Result<Option<Stamp>, Malformed> {
     let token = read_token(token_of(der)?, signed)?;
-    let mut why = Malformed("it is not by an authority of the trust root".to_owned());
+    let mut why = None;
     for authority in authorities {
         let Some(signer) = signer_of(&token, authority) else { continue };
         match vouch(&token, signer, authority) {
-            Ok(stamp) => return Ok(stamp),
-            Err(error) => why = error,
+            Ok(stamp) => return Ok(Some(stamp)),
+            Err(error) => why = Some(error),
         }
     }
-    Err(why)
+    why.map_or(Ok(None), Err)
 }
 
 /// The time that a `TimeStampToken` gives for `signed`, by a signer who leads to one of `anchors`, as

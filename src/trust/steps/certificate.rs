@@ -107,8 +107,7 @@ impl<'p> Identified<'p> {
         times: &[SystemTime],
     ) -> Result<(), Fault> {
         let Some((first, others)) = times.split_first() else {
-            let detail =
-                "has no time of signing that a log or a timestamping authority vouches for";
+            let detail = "has no time of signing that a log or a timestamping authority of the trust root vouches for";
             return Err(Fault::new(Reason::TimeOutsideValidity, detail));
         };
         let paths = |at| root.root.paths(leaf, at).map_err(untrusted);

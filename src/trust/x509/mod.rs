@@ -21,7 +21,7 @@ use sha2::Digest as _;
 use spki::{ObjectIdentifier, der::Tag};
 
 pub(in crate::trust) use self::{
-    extensions::{BasicConstraints, ExtendedKeyUsage, KeyUsage, TIME_STAMPING},
+    extensions::{ExtendedKeyUsage, KeyUsage, TIME_STAMPING},
     names::AlternativeName,
 };
 use super::{
@@ -164,16 +164,6 @@ impl Certificate {
     /// The key that it is about.
     pub(in crate::trust) const fn public_key(&self) -> &PublicKey {
         &self.key
-    }
-
-    /// How it was signed; nothing when by no scheme that is known.
-    pub(in crate::trust) const fn scheme(&self) -> Option<Scheme> {
-        self.scheme
-    }
-
-    /// What it says besides, in its order; no identifier is there twice.
-    pub(in crate::trust) fn extensions(&self) -> &[Extension] {
-        &self.extensions
     }
 
     /// The extension `oid`.
