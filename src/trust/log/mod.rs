@@ -18,7 +18,6 @@ pub(super) use self::{
     body::{Body, Kind, Signed, hash_of},
     record::Record,
     sct::count_receipts,
-    verify::Logged,
 };
 #[cfg(fuzzing)]
 pub(super) use self::{proof::Checkpoint, sct::read_list as read_receipts};
