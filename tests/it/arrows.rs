@@ -13,11 +13,12 @@ use std::{
 const LEAVES: [&str; 5] = ["environment", "secret", "telemetry", "timestamp", "units"];
 
 /// What each room may see, beside itself and the leaves.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("audit", &["oci"]),
     ("config", &["http", "oci", "tls", "trust", "upstream"]),
     ("environment", &[]),
     ("http", &["mirror", "oci", "tls"]),
+    ("images", &["oci"]),
     ("limits", &["oci"]),
     ("mirror", &["audit", "oci", "store", "trust", "upstream"]),
     ("oci", &[]),
