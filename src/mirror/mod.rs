@@ -14,6 +14,7 @@ mod artifact;
 mod blob;
 mod fetch;
 mod flight;
+mod job;
 mod judge;
 mod look;
 mod manifest;
@@ -31,6 +32,7 @@ pub use self::answer::{
     Admitted, BlobContent, Client, Context, MAX_LABEL_LENGTH, PullError, ReadableBlob,
     ReferrersIndex, Refusal, TagPage, Wanted,
 };
+pub use self::job::{Job, MAX_JOB_LENGTH};
 use self::{fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},
@@ -44,7 +46,7 @@ use crate::{
 // What answers are made of in the rooms below, so that `http` needs to see this one only.
 pub use crate::{
     store::{Blob, FillError, Follower, StoreError},
-    trust::Reason,
+    trust::{Reason, Verdict},
     upstream::UpstreamError,
 };
 
