@@ -12,6 +12,7 @@ mod judge;
 pub mod keygen;
 pub mod output;
 mod password;
+mod remote;
 mod scratch;
 pub mod serve;
 pub mod shared;
@@ -24,7 +25,6 @@ pub mod why;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use self::judge::MirrorJudge;
 pub use self::{
     failure::{CliError, Exit},
     output::Output,
@@ -87,14 +87,7 @@ impl Cli {
             Command::Keygen(keygen) => keygen.run(&variables, environment, output),
             Command::Serve(serve) => serve.run(variables, environment, output).await,
             Command::Sign(sign) => sign.run(variables, environment, output).await,
-            Command::Verify(verify) => {
-                let loaded = verify.shared.load(variables, output)?;
-                verify.shared.start_quiet_log(&loaded.config, output);
-                let judge = MirrorJudge::new(loaded.config, environment)?;
-                let exit = verify.run(&judge, output).await;
-                judge.close().await;
-                exit
-            }
+            Command::Verify(verify) => verify.start(variables, environment, output).await,
             Command::Why(why) => why.run(variables, output),
         }
     }

@@ -14,7 +14,7 @@ use std::{
 use self::instructions::{Instruction, Word};
 use super::{
     ReadError, Reading, Text, Values,
-    variables::{Escape, substitute},
+    variables::{Escape, SubstituteError, substitute},
 };
 
 pub(super) fn read(source: &Text<'_>, values: &Values) -> Result<Reading, ReadError> {
@@ -34,6 +34,7 @@ struct Build<'a> {
     source: &'a Text<'a>,
     values: &'a Values,
     arguments: BTreeMap<String, Argument>,
+    declared: BTreeSet<String>,
     stages: BTreeSet<String>,
     /// Whether a `FROM` has come.
     begun: bool,
@@ -53,6 +54,7 @@ impl<'a> Build<'a> {
             source,
             values,
             arguments: BTreeMap::new(),
+            declared: BTreeSet::new(),
             stages: BTreeSet::new(),
             begun: false,
             reading: Reading::default(),
@@ -89,6 +91,7 @@ impl<'a> Build<'a> {
             Some((name, _)) => (name.to_owned(), word.after(&format!("{name}="))),
             None => (word.text.clone(), None),
         };
+        self.declared.insert(name.clone());
         let given = self.values.get(&name).cloned();
         let argument = match (given, default) {
             (Some(value), _) => Argument { value, span: None },
@@ -151,7 +154,12 @@ impl<'a> Build<'a> {
 
     fn complete(&self, text: &str) -> Result<String, String> {
         let value = |name: &str| self.arguments.get(name).map(|argument| argument.value.clone());
-        substitute(text, Escape::Backslash, &value).map_err(|error| error.to_string())
+        substitute(text, Escape::Backslash, &value).map_err(|error| match error {
+            SubstituteError::Unset(name) if !self.declared.contains(&name) => {
+                format!("no `ARG {name}` before the first `FROM` declares it")
+            }
+            error => error.to_string(),
+        })
     }
 
     /// Where the image of a `FROM` is written: in the `ARG`, when it is that and nothing else.

@@ -92,7 +92,7 @@ pub enum Writing {
 }
 
 /// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct Place {
     /// The file as the person named it; `-` is the standard input.
     pub file: Arc<str>,
