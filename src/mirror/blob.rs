@@ -6,14 +6,12 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
-
 use super::{BlobContent, Context, Mirror, PullError, ReadableBlob, Room, Wanted, judge::Case};
 use crate::{
-    oci::{Digest, ImageName, Reference, Repository},
-    store::{FillError, FillSource, FillStream, SourceError, SourceErrorKind, StoreError},
+    oci::{Digest, ImageName, Reference},
+    store::{FillError, StoreError},
     trust::Outcome,
-    upstream::{Upstream, UpstreamError},
+    upstream::UpstreamError,
 };
 
 impl Mirror {
@@ -91,12 +89,10 @@ impl Room {
             });
         }
         let failure = |error| PullError::upstream(Wanted::Blob(image.clone(), *digest), error);
-        let upstream = self.upstream(&image.upstream).map_err(failure)?.clone();
-        let source =
-            UpstreamBlob { upstream, repository: image.repository.clone(), digest: *digest };
+        let source = self.origin(&image.upstream).map_err(failure)?.blob(image, digest);
         let record = self.store.manifest(image, manifest).await?;
         let size = record.and_then(|record| record.size_of(digest));
-        let mut follower = self.store.fill(digest, size, Arc::new(source)).await?;
+        let mut follower = self.store.fill(digest, size, source).await?;
         match follower.size().await {
             Ok(size) => {
                 Ok(ReadableBlob { digest: *digest, size, content: BlobContent::Filling(follower) })
@@ -105,7 +101,12 @@ impl Room {
         }
     }
 
-    fn fill_failure(&self, image: &ImageName, digest: &Digest, error: FillError) -> PullError {
+    pub(super) fn fill_failure(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        error: FillError,
+    ) -> PullError {
         match error {
             FillError::Source(error) => {
                 let error = error
@@ -122,42 +123,4 @@ impl Room {
             FillError::Store(error) => PullError::Store(error),
         }
     }
-}
-
-/// A blob at an upstream, as the store's fills see it.
-#[derive(Debug)]
-struct UpstreamBlob {
-    upstream: Upstream,
-    repository: Repository,
-    digest: Digest,
-}
-
-impl FillSource for UpstreamBlob {
-    fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
-        let (upstream, repository, digest) =
-            (self.upstream.clone(), self.repository.clone(), self.digest);
-        async move {
-            let stream =
-                upstream.open_blob(&repository, &digest, from).await.map_err(source_error)?;
-            let (from, size) = (stream.from, stream.size);
-            let body = stream.body.map(|piece| piece.map_err(source_error)).boxed();
-            Ok(FillStream { from, size, body })
-        }
-        .boxed()
-    }
-}
-
-fn source_error(error: UpstreamError) -> SourceError {
-    let kind = match &error {
-        UpstreamError::Denied { .. } => SourceErrorKind::Denied,
-        UpstreamError::Integrity { .. } => SourceErrorKind::Integrity,
-        UpstreamError::NotFound => SourceErrorKind::NotFound,
-        UpstreamError::RateLimited { retry_after } => {
-            SourceErrorKind::RateLimited { retry_after: *retry_after }
-        }
-        UpstreamError::Invalid { .. }
-        | UpstreamError::Limit { .. }
-        | UpstreamError::Unreachable { .. } => SourceErrorKind::Unavailable,
-    };
-    SourceError::new(kind, error)
 }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Client, PullError, Room,
+    Client, Origin, PullError, Room,
     fetch::Fetched,
     judge::{Asked, Case, Decided},
 };
@@ -61,7 +61,14 @@ impl Room {
             }
             self.overturn_denials(case, fetched);
         }
-        if decided.verdict.outcome != Outcome::Undecided {
+        let speaks = self.origin(&case.image.upstream).is_ok_and(Origin::speaks_for_all);
+        let is_lasting = match decided.verdict.outcome {
+            Outcome::Admitted => true,
+            // What an archive lacks, the upstream may have.
+            Outcome::Denied => speaks,
+            Outcome::Undecided => false,
+        };
+        if is_lasting {
             self.remember(case, &decided);
         }
         Ok(decided)
