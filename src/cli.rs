@@ -9,7 +9,6 @@ pub mod completions;
 pub mod demo;
 pub mod failure;
 pub mod health;
-pub mod image;
 mod judge;
 pub mod keygen;
 pub mod output;

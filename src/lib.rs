@@ -20,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod environment;
 pub mod http;
+pub mod images;
 pub mod mirror;
 pub mod oci;
 pub mod reload;

@@ -47,8 +47,11 @@ impl MirrorJudge {
 
 impl Judge for MirrorJudge {
     async fn judge(&self, image: &ImageName, reference: &Reference) -> Result<Judged, String> {
-        let client =
-            Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), label: Some("verify".to_owned()) };
+        let client = Client {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            label: Some("verify".to_owned()),
+            job: None,
+        };
         let context = Context { request: "verify".to_owned(), client, content: false };
         let verdict = self.mirror.verdict(&context, image, reference).await;
         let (digest, verdict) = verdict.map_err(|error| error.to_string())?;

@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::{
     failure::{CliError, Exit},
-    image::ImageArgument,
     output::Output,
     shared::Shared,
     story::Story,
     why::with_reference,
 };
 use crate::{
+    images::ImageArgument,
     oci::{Digest, ImageName, Reference},
     timestamp::Timestamp,
     trust::{Outcome, Verdict},

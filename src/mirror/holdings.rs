@@ -108,7 +108,7 @@ impl Mirror {
 }
 
 fn nobody() -> Context {
-    let client = Client { address: std::net::Ipv4Addr::LOCALHOST.into(), label: None };
+    let client = Client { address: std::net::Ipv4Addr::LOCALHOST.into(), label: None, job: None };
     Context { request: String::new(), client, content: false }
 }
 

@@ -17,6 +17,7 @@ mod carry;
 mod fetch;
 mod flight;
 mod holdings;
+mod job;
 mod judge;
 mod look;
 mod manifest;
@@ -39,6 +40,7 @@ pub use self::cargo::{Cargo, ParsePlatformsError, Piece, Platforms, Role};
 pub use self::carry::{Denied, Order, Watch, Weighed};
 pub use self::holdings::Holding;
 pub use self::origin::{Collection, Origin, descriptor_of, source_error};
+pub use self::job::{Job, MAX_JOB_LENGTH};
 use self::{fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},
@@ -51,7 +53,7 @@ use crate::{
 // What answers are made of in the rooms below, so that `http` needs to see this one only.
 pub use crate::{
     store::{Blob, FillError, Follower, StoreError},
-    trust::Reason,
+    trust::{Reason, Verdict},
     upstream::UpstreamError,
 };
 

@@ -220,7 +220,12 @@ pub(super) fn failure_of(error: &PullError) -> Option<Reason> {
 
 /// `client` as the records know it.
 pub(super) fn client_record(client: &Client) -> ClientRecord {
-    ClientRecord { address: client.address, user: None, label: client.label.clone() }
+    ClientRecord {
+        address: client.address,
+        user: None,
+        label: client.label.clone(),
+        job: client.job.as_ref().map(ToString::to_string),
+    }
 }
 
 fn decided(

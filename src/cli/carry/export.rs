@@ -8,14 +8,13 @@ use std::{
 
 use clap::Args;
 
-use super::{Bars, Report, Station, wanted};
+use super::{Bars, Report, Station, wanted::Wanted};
 use crate::{
     archive::{self, ArchiveError, Plan, Reading, Selection, Sink},
     cli::{CliError, Exit, Output, password, shared::Shared},
     config::{Config, Variables},
     environment::Environment,
-    mirror::{Denied, Order, Platforms},
-    oci::Reference,
+    mirror::Platforms,
     timestamp::Timestamp,
     trust::signing::{PrivateKey, decrypt},
     units::{ByteSize, Rounded},
@@ -38,7 +37,7 @@ pub struct Export {
     /// A folder, a file whose name ends with .tar, or `-` for standard output
     #[arg(long, value_name = "DIR|FILE.tar|-")]
     output: PathBuf,
-    /// Lists of images, one a line; or images
+    /// Images, or files that name them, as `portcullis seed` reads them
     #[arg(value_name = "LIST", required_unless_present = "all", conflicts_with = "all")]
     lists: Vec<String>,
     /// Everything that has a tag here
@@ -96,7 +95,7 @@ impl Export {
         given: Given<'_>,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let orders = self.orders(station, config).await?;
+        let Wanted { orders, unclear, .. } = self.wanted(station, config).await?;
         let Given { key, since, created } = given;
         let selection = Selection { orders: &orders, since, key, created };
         let planned =
@@ -106,7 +105,7 @@ impl Export {
         let to_stdout = self.is_stream();
         let told = if to_stdout { &mut aside } else { output };
         let mut report = Report::new(self.json);
-        for item in &items {
+        for item in unclear.iter().chain(&items) {
             report.tell(item, told)?;
         }
         let (count, size) = (plan.content_count(), plan.content_size());
@@ -151,21 +150,14 @@ impl Export {
         }
     }
 
-    async fn orders(&self, station: &Station, config: &Config) -> Result<Vec<Order>, CliError> {
+    async fn wanted(&self, station: &Station, config: &Config) -> Result<Wanted, CliError> {
         let platforms = self.platform.clone().unwrap_or_default();
-        if !self.all {
-            return wanted::orders(&self.lists, &platforms, &config.table);
+        if self.all {
+            return Ok(Wanted::of(station.everything(&platforms).await?));
         }
-        let tagged =
-            station.mirror.tagged().await.map_err(|error| CliError::Failed(error.to_string()))?;
-        let orders = tagged.into_iter().map(|(image, tag)| Order {
-            image,
-            reference: Reference::Tag(tag),
-            platforms: platforms.clone(),
-            denied: Denied::Left,
-            from: None,
-        });
-        Ok(orders.collect())
+        let mut wanted = Wanted::read(&self.lists, &platforms, &config.table)?;
+        wanted.expand(&station.mirror.offline(), &station.context, &platforms).await;
+        Ok(wanted)
     }
 
     async fn read_base(&self, config: &Config) -> Result<Option<Vec<u8>>, CliError> {

@@ -11,9 +11,10 @@ use clap::Args;
 use super::{Bars, Report, Station, export::failed};
 use crate::{
     archive::{self, Archive, Import as Work, Reading},
-    cli::{CliError, Exit, Output, image::ImageArgument, shared::Shared},
+    cli::{CliError, Exit, Output, shared::Shared},
     config::{Config, Variables},
     environment::Environment,
+    images::ImageArgument,
     mirror::Denied,
     oci::Digest,
     timestamp::Timestamp,

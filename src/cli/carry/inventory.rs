@@ -10,8 +10,7 @@ use crate::{
     cli::{CliError, Exit, Output, shared::Shared},
     config::Variables,
     environment::Environment,
-    mirror::{Denied, Order, Platforms},
-    oci::Reference,
+    mirror::Platforms,
     timestamp::Timestamp,
 };
 
@@ -58,18 +57,7 @@ impl InventoryCommand {
 }
 
 async fn made(station: &Station, created: Timestamp) -> Result<Vec<u8>, CliError> {
-    let tagged = station.mirror.tagged().await;
-    let orders: Vec<_> = tagged
-        .map_err(|error| CliError::Failed(error.to_string()))?
-        .into_iter()
-        .map(|(image, tag)| Order {
-            image,
-            reference: Reference::Tag(tag),
-            platforms: Platforms::default(),
-            denied: Denied::Left,
-            from: None,
-        })
-        .collect();
+    let orders = station.everything(&Platforms::default()).await?;
     let selection = Selection { orders: &orders, since: None, key: None, created };
     let planned =
         crate::archive::export(&station.mirror, station.store(), &station.context, &selection);

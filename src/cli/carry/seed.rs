@@ -3,7 +3,7 @@
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
 
-use super::{Bars, Report, Station, wanted};
+use super::{Bars, Report, Station, wanted::Wanted};
 use crate::{
     archive::Item,
     cli::{CliError, Exit, Output, scratch::Scratch, shared::Shared},
@@ -21,10 +21,12 @@ Examples:
   portcullis seed images.txt
   portcullis seed nginx:1.27 ghcr.io/acme/app@sha256:... --platform linux/amd64
   portcullis seed images.txt --dry-run
+  helm template chart/ | portcullis seed kubernetes=-
 
 Exits with 0 when all are here, 1 when one is denied or failed, 3 when one is undecided.")]
 pub struct Seed {
-    /// Lists of images, one a line, `-` for standard input; or images
+    /// Images, or files that name them: lists, Compose files, Kubernetes manifests, Dockerfiles,
+    /// folders of these, `-` for standard input
     #[arg(value_name = "LIST", required = true)]
     lists: Vec<String>,
     /// Only for these machines: linux/amd64,linux/arm64
@@ -55,7 +57,7 @@ impl Seed {
         let mut config = self.shared.load(variables, output)?.config;
         self.shared.start_quiet_log(&config, output);
         let platforms = self.platform.clone().unwrap_or_default();
-        let orders = wanted::orders(&self.lists, &platforms, &config.table)?;
+        let wanted = Wanted::read(&self.lists, &platforms, &config.table)?;
         let scratch = match self.dry_run {
             true => {
                 let made = Scratch::new(environment);
@@ -69,7 +71,7 @@ impl Seed {
             folder.path().clone_into(&mut config.data);
         }
         let station = Station::open(&config, environment, "seed")?;
-        let exit = self.carry(&station, &orders, output).await;
+        let exit = self.carry(&station, wanted, output).await;
         station.close().await;
         exit
     }
@@ -77,12 +79,17 @@ impl Seed {
     async fn carry(
         &self,
         station: &Station,
-        orders: &[Order],
+        mut wanted: Wanted,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
         let bars = Bars::new(!self.json);
         let mut report = Report::new(self.json);
-        let work: Vec<_> = orders.iter().map(|order| self.one(station, order, &bars)).collect();
+        let platforms = self.platform.clone().unwrap_or_default();
+        wanted.expand(&station.mirror, &station.context, &platforms).await;
+        for item in &wanted.unclear {
+            report.tell(item, output)?;
+        }
+        let work: Vec<_> = wanted.orders.iter().map(|order| self.one(station, order, &bars)).collect();
         let mut work = stream::iter(work).buffered(IMAGES_AT_ONCE);
         while let Some(item) = work.next().await {
             bars.beside(|| report.tell(&item, output))?;

@@ -7,7 +7,8 @@ use crate::{
     cli::CliError,
     config::Config,
     environment::Environment,
-    mirror::{Client, Context, Mirror},
+    mirror::{Client, Context, Denied, Mirror, Order, Platforms},
+    oci::Reference,
     store::{Store, StoreError},
 };
 
@@ -37,13 +38,30 @@ impl Station {
             error => error.into(),
         })?;
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let client = Client { address, label: Some(command.to_owned()) };
+        let client = Client { address, label: Some(command.to_owned()), job: None };
         let context = Context { request: command.to_owned(), client, content: false };
         Ok(Self { mirror, context, kept })
     }
 
     pub(super) const fn store(&self) -> &Store {
         self.kept.store()
+    }
+
+    /// An order for everything that has a name here.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) async fn everything(&self, platforms: &Platforms) -> Result<Vec<Order>, CliError> {
+        let tagged = self.mirror.tagged().await;
+        let tagged = tagged.map_err(|error| CliError::Failed(error.to_string()))?;
+        let orders = tagged.into_iter().map(|(image, tag)| Order {
+            image,
+            reference: Reference::Tag(tag),
+            platforms: platforms.clone(),
+            denied: Denied::Left,
+            from: None,
+        });
+        Ok(orders.collect())
     }
 
     /// Lets go of the data directory.

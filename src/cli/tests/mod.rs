@@ -261,6 +261,7 @@ fn denied() -> DecisionRecord {
             address: [10, 0, 0, 7].into(),
             user: None,
             label: Some("podman/5".to_owned()),
+            job: None,
         },
         request: "7f".to_owned(),
         message: "`registry.test/acme/app:1.0` has no signature.".to_owned(),
