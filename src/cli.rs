@@ -3,6 +3,7 @@
 //! Exit codes are a contract: 0 yes, 1 no or failed, 2 wrong usage or configuration, 3 undecided.
 //! Answers go to stdout and everything else to stderr; with `--json` stdout is JSON alone.
 
+pub mod carry;
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -60,8 +61,13 @@ enum Command {
     Check(check::Check),
     Completions(completions::Completions),
     Demo(demo::Demo),
+    Export(Box<carry::export::Export>),
     Health(health::Health),
+    Import(Box<carry::import::Import>),
+    Inventory(Box<carry::inventory::InventoryCommand>),
     Keygen(keygen::Keygen),
+    List(Box<carry::list::List>),
+    Seed(Box<carry::seed::Seed>),
     Serve(Box<serve::Serve>),
     Sign(Box<sign::Sign>),
     Verify(Box<verify::Verify>),
@@ -83,8 +89,13 @@ impl Cli {
             Command::Check(check) => check.run(variables, environment, output),
             Command::Completions(completions) => completions.run(Self::command(), output),
             Command::Demo(demo) => demo.run(environment, output).await,
+            Command::Export(export) => export.run(variables, environment, output).await,
             Command::Health(health) => health.run(variables, output),
+            Command::Import(import) => import.run(variables, environment, output).await,
+            Command::Inventory(inventory) => inventory.run(variables, environment, output).await,
             Command::Keygen(keygen) => keygen.run(&variables, environment, output),
+            Command::List(list) => list.run(variables, environment, output).await,
+            Command::Seed(seed) => seed.run(variables, environment, output).await,
             Command::Serve(serve) => serve.run(variables, environment, output).await,
             Command::Sign(sign) => sign.run(variables, environment, output).await,
             Command::Verify(verify) => verify.start(variables, environment, output).await,

@@ -14,6 +14,7 @@
 //! `http -> mirror -> {trust, store, upstream} -> oci`; [`app`] puts them together.
 
 pub mod app;
+pub mod archive;
 pub mod audit;
 pub mod cli;
 pub mod config;

@@ -68,6 +68,15 @@ impl Output {
         writeln!(self.answer)
     }
 
+    /// A line of the answer as JSON, for answers that come one by one.
+    ///
+    /// # Errors
+    /// As [`Output::line`].
+    pub fn json_line(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.answer, value)?;
+        writeln!(self.answer)
+    }
+
     /// A line beside the answer. Where even stderr is gone there is nobody to tell.
     pub fn note(&mut self, line: impl Display) {
         let _ = writeln!(self.diagnostics, "{line}");

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::Room;
+use super::{Room, origin::Referrers};
 use crate::{
     oci::{
         Descriptor, Digest, ImageName, Manifest, Reference, Shape, Tag, manifest::MAX_MANIFEST_SIZE,
     },
     trust::{EvidenceSource, LookFailure},
-    upstream::{ReferrersAnswer, UpstreamError},
+    upstream::{FetchedManifest, UpstreamError},
 };
 
 /// One look for evidence, at everything that one judgement needs.
@@ -69,6 +69,17 @@ impl Look {
         }
     }
 
+    /// Writes down what a referrer refers to, so that it is found when nobody can be asked.
+    async fn note_subject(&self, image: &ImageName, fetched: &FetchedManifest) {
+        let manifest = Manifest::parse(&fetched.bytes, None);
+        if manifest.is_ok_and(|manifest| manifest.subject.is_some())
+            && let Err(error) =
+                self.room.adopt(image, &fetched.digest, fetched.bytes.clone(), None).await
+        {
+            tracing::warn!(%image, digest = %fetched.digest, %error, "evidence not noted");
+        }
+    }
+
     /// What refers to `subject`: from the referrers API, or from the fallback tag where there is no
     /// such API (OCI distribution 1.1, "Referrers tag schema").
     ///
@@ -80,10 +91,15 @@ impl Look {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>, UpstreamError> {
-        let upstream = self.room.upstream(&image.upstream)?;
-        match upstream.referrers(&image.repository, subject, artifact_type).await? {
-            ReferrersAnswer::Listed { descriptors, .. } => Ok(descriptors),
-            ReferrersAnswer::Absent => self.fallback(image, subject).await,
+        let origin = self.room.origin(&image.upstream)?;
+        match origin.referrers(image, subject, artifact_type).await? {
+            Referrers::All(listed) => Ok(listed),
+            Referrers::BesideTag(mut listed) => {
+                listed.extend(self.fallback(image, subject).await?);
+                listed.sort_by_key(|descriptor| descriptor.digest);
+                listed.dedup_by_key(|descriptor| descriptor.digest);
+                Ok(listed)
+            }
         }
     }
 
@@ -101,23 +117,24 @@ impl Look {
         }
     }
 
-    async fn manifest_of(
+    pub(super) async fn manifest_of(
         &self,
         image: &ImageName,
         reference: &Reference,
     ) -> Result<Option<Bytes>, UpstreamError> {
-        let upstream = self.room.upstream(&image.upstream)?;
+        let origin = self.room.origin(&image.upstream)?;
         if let Reference::Digest(digest) = reference
             && let Ok(Some(bytes)) = self.room.store.read(digest, MAX_MANIFEST_SIZE).await
         {
             return Ok(Some(bytes));
         }
-        match upstream.fetch_manifest(&image.repository, reference).await {
+        match origin.fetch_manifest(image, reference).await {
             Ok(fetched) => {
                 self.keep(image, reference, &fetched.digest, &fetched.bytes).await;
+                self.note_subject(image, &fetched).await;
                 Ok(Some(fetched.bytes))
             }
-            Err(UpstreamError::NotFound) => Ok(None),
+            Err(UpstreamError::NotFound | UpstreamError::Offline) => Ok(None),
             Err(error) => {
                 if let Reference::Tag(tag) = reference
                     && let Some(bytes) = self.remembered(image, tag).await
@@ -143,13 +160,13 @@ impl Look {
         if let Ok(Some(bytes)) = self.room.store.read(digest, limit).await {
             return Ok(Some(bytes));
         }
-        let upstream = self.room.upstream(&image.upstream)?;
-        match upstream.fetch_blob(&image.repository, digest, limit).await {
+        let origin = self.room.origin(&image.upstream)?;
+        match origin.fetch_blob(image, digest, limit).await {
             Ok(bytes) => {
                 self.keep(image, &Reference::Digest(*digest), digest, &bytes).await;
                 Ok(Some(bytes))
             }
-            Err(UpstreamError::NotFound) => Ok(None),
+            Err(UpstreamError::NotFound | UpstreamError::Offline) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -6,10 +6,11 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Client, PullError, Room,
+    Client, Origin, PullError, Room,
     fetch::Fetched,
     judge::{Asked, Case, Decided},
 };
@@ -61,9 +62,42 @@ impl Room {
             }
             self.overturn_denials(case, fetched);
         }
-        if decided.verdict.outcome != Outcome::Undecided {
+        let asks_all = self.origin(&case.image.upstream).is_ok_and(Origin::speaks_for_all);
+        let is_final = match decided.verdict.outcome {
+            Outcome::Admitted => true,
+            // One that did not ask every index is not the last word on the manifest, and what an
+            // archive lacks the upstream may have.
+            Outcome::Denied => !case.is_deepest() && asks_all,
+            Outcome::Undecided => false,
+        };
+        if is_final {
             self.remember(case, &decided);
         }
+        Ok(decided)
+    }
+
+    /// Writes down a verdict on content that is no manifest, and keeps it in memory.
+    ///
+    /// # Errors
+    /// When the audit log cannot take it.
+    pub(super) async fn record_content(
+        &self,
+        case: &Case,
+        verdict: Verdict,
+    ) -> Result<Arc<Decided>, PullError> {
+        let at = self.environment.clock.now();
+        let verdict = Arc::new(verdict);
+        let decision = self.log(case.asked(), Some(case.digest), &verdict).await?;
+        let decided = Decided {
+            bytes: Bytes::new(),
+            media_type: "".into(),
+            warning: None,
+            verdict,
+            decision,
+            at,
+        };
+        let decided = Arc::new(decided);
+        self.remember(case, &decided);
         Ok(decided)
     }
 
