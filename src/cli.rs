@@ -3,6 +3,7 @@
 //! Exit codes are a contract: 0 yes, 1 no or failed, 2 wrong usage or configuration, 3 undecided.
 //! Answers go to stdout and everything else to stderr; with `--json` stdout is JSON alone.
 
+pub mod audit;
 pub mod carry;
 pub mod check;
 pub mod completions;
@@ -58,6 +59,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Audit),
     Check(check::Check),
     Completions(completions::Completions),
     Demo(demo::Demo),
@@ -86,6 +88,7 @@ impl Cli {
         output: &mut Output,
     ) -> Result<Exit, CliError> {
         match self.command {
+            Command::Audit(audit) => audit.run(variables, environment, output),
             Command::Check(check) => check.run(variables, environment, output),
             Command::Completions(completions) => completions.run(Self::command(), output),
             Command::Demo(demo) => demo.run(environment, output).await,

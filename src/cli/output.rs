@@ -59,6 +59,14 @@ impl Output {
         writeln!(self.answer, "{line}")
     }
 
+    /// A piece of the answer that ends no line.
+    ///
+    /// # Errors
+    /// As [`Output::line`].
+    pub fn text(&mut self, text: impl Display) -> io::Result<()> {
+        write!(self.answer, "{text}")
+    }
+
     /// The answer as JSON.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Commands from the command line to what they print.
 
+mod audits;
 mod files;
 mod keys;
 mod registry;
