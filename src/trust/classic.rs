@@ -14,7 +14,7 @@ use super::{
     json::Malformed,
     log::{self, LogEntry},
     payload::{MAX_PAYLOAD_SIZE, Payload},
-    steps::{Claim, Fault, Parsed},
+    steps::{Claim, Fault, Parsed, Proof},
 };
 use crate::oci::{
     media_type::{COSIGN_SIGNATURE_ARTIFACT, COSIGN_SIMPLE_SIGNING},
@@ -72,7 +72,8 @@ impl WireFormat for Classic {
         let remark = log::remark(entry.is_some(), annotation(TIMESTAMP).is_some());
         let entries = entry.into_iter().collect();
         let message = raw.payload.clone();
-        Ok(Parsed { message, signature, entries, remark, claim: read_claim })
+        let proof = Proof::Key;
+        Ok(Parsed { message, signature, entries, remark, proof, claim: read_claim })
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) enum Material {
     Key(Fingerprint),
     /// The signature's bytes.
     Signature(Digest),
+    /// The name in the certificate that signed.
+    Subject(Digest),
 }
 
 /// An authority for which a signer speaks.

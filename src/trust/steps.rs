@@ -13,17 +13,22 @@
 //! what a signer is known by, and have a file for each ([`key`]); the last two are here, once.
 
 mod key;
+mod notation;
 
 use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
-use self::key::KeyCandidate;
+use self::{
+    key::KeyCandidate,
+    notation::{NotationAuthor, NotationCandidate},
+};
 use super::{
     Reason,
     json::Malformed,
     log::LogEntry,
     named::Named,
+    notation::Envelope,
     policy::{Policy, Rule, SignedAs, TrustedKey},
     signer::{Party, Signer, Voice, names_of},
 };
@@ -39,8 +44,19 @@ pub(super) struct Parsed {
     pub(super) entries: Vec<LogEntry>,
     /// What came along and cannot be verified.
     pub(super) remark: Option<&'static str>,
+    /// What shows who signed.
+    pub(super) proof: Proof,
     /// How to read what the signer says. Called on authentic bytes.
     pub(super) claim: fn(&[u8]) -> Result<Claim, Malformed>,
+}
+
+/// What shows who signed.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// A key that the policy has; nothing that comes along says which.
+    Key,
+    /// An envelope with the signer's chain of certificates.
+    Notation(Box<Envelope>),
 }
 
 /// What a signer says.
@@ -56,12 +72,14 @@ pub(super) struct Claim {
 #[derive(Debug)]
 pub(super) struct Candidates<'p> {
     keys: Vec<KeyCandidate<'p>>,
+    notation: Vec<NotationCandidate<'p>>,
 }
 
 impl<'p> Candidates<'p> {
     /// Those that `rule` asks.
     pub(super) fn of(policy: &'p Policy, rule: &Rule) -> Self {
-        Self { keys: KeyCandidate::all(policy, rule) }
+        let notation = NotationCandidate::all(policy, rule);
+        Self { keys: KeyCandidate::all(policy, rule), notation }
     }
 }
 
@@ -94,6 +112,7 @@ pub(super) struct Authentic<'c, 'p> {
 #[derive(Debug)]
 enum Author<'c, 'p> {
     Key(&'c KeyCandidate<'p>),
+    Notation(NotationAuthor<'c, 'p>),
 }
 
 /// An authentic signature by somebody who speaks for authorities of the rule.
@@ -102,6 +121,8 @@ pub(super) struct Timely<'p> {
     parsed: Parsed,
     signer: Signer,
     voices: Vec<Voice<'p>>,
+    /// Checks that failed and that whom it speaks for only notes.
+    noted: Vec<String>,
 }
 
 /// A timely signature of the manifest that is judged.
@@ -129,15 +150,21 @@ impl Parsed {
         self,
         candidates: &'c Candidates<'p>,
     ) -> Result<Authentic<'c, 'p>, Box<(Self, Fault)>> {
-        match key::author_of(&self, &candidates.keys) {
-            Ok(candidate) => Ok(Authentic { parsed: self, author: Author::Key(candidate) }),
+        let author = match &self.proof {
+            Proof::Key => key::author_of(&self, &candidates.keys).map(Author::Key),
+            Proof::Notation(envelope) => {
+                notation::author_of(envelope, &candidates.notation).map(Author::Notation)
+            }
+        };
+        match author {
+            Ok(author) => Ok(Authentic { parsed: self, author }),
             Err(fault) => Err(Box::new((self, fault))),
         }
     }
 
     /// Whether `key` signed the bytes: to tell who it was when it was nobody who is asked.
     pub(super) fn is_by(&self, key: &TrustedKey) -> bool {
-        key.key.verifies(&self.message, &self.signature)
+        matches!(self.proof, Proof::Key) && key.key.verifies(&self.message, &self.signature)
     }
 }
 
@@ -146,6 +173,7 @@ impl<'p> Authentic<'_, 'p> {
     pub(super) fn signer(&self) -> String {
         match &self.author {
             Author::Key(candidate) => key::name_of(candidate.key),
+            Author::Notation(author) => author.name(),
         }
     }
 
@@ -153,6 +181,7 @@ impl<'p> Authentic<'_, 'p> {
     pub(super) fn authorities(&self) -> Vec<Arc<str>> {
         match &self.author {
             Author::Key(candidate) => candidate.authorities(),
+            Author::Notation(author) => author.authorities(),
         }
     }
 
@@ -161,14 +190,21 @@ impl<'p> Authentic<'_, 'p> {
     /// # Errors
     /// When for nobody.
     pub(super) fn at(self, now: SystemTime) -> Result<Timely<'p>, Fault> {
+        let mut noted = Vec::new();
         let (signer, voices) = match &self.author {
             Author::Key(candidate) => candidate.at(&self.parsed, now)?,
+            Author::Notation(author) => author.at(now, &mut noted)?,
         };
-        Ok(Timely { parsed: self.parsed, signer, voices })
+        Ok(Timely { parsed: self.parsed, signer, voices, noted })
     }
 }
 
 impl<'p> Timely<'p> {
+    /// What is wrong with it and only noted, in words.
+    pub(super) fn noted(&self) -> &[String] {
+        &self.noted
+    }
+
     /// Step 4: what the signer says is about `digest`.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ use super::{
     format::{Limits, WireFormat},
     json::{Json, Malformed, Members},
     log::{self, Signed, hash_of},
-    steps::{Claim, Fault, Parsed},
+    steps::{self, Claim, Fault, Parsed},
 };
 use crate::oci::{Digest, reference::CosignSuffix};
 
@@ -92,7 +92,7 @@ impl WireFormat for Bundle {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
         let remark = log::remark(!entries.is_empty(), material.has_timestamp);
-        Ok(Parsed { message, signature, entries, remark, claim })
+        Ok(Parsed { message, signature, entries, remark, proof: steps::Proof::Key, claim })
     }
 }
 

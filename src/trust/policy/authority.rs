@@ -14,13 +14,14 @@ use std::{
 
 use super::{
     document::{Field, Place, Section},
+    notation,
     pattern::Pattern,
     rule::read_patterns,
 };
 use crate::{
     oci::{ImageName, UpstreamTable},
     timestamp::Timestamp,
-    trust::{keys::PublicKey, words::listed},
+    trust::{NotationTrust, keys::PublicKey, words::listed},
 };
 
 /// Someone who can vouch for images.
@@ -41,6 +42,8 @@ pub struct Authority {
 pub enum Kind {
     /// Public keys, in the order of the policy.
     Keys(Vec<AuthorityKey>),
+    /// A Notation trust store.
+    Notation(Box<NotationTrust>),
 }
 
 /// A key that speaks for an authority, and when.
@@ -67,8 +70,10 @@ impl Authority {
     /// The keys that speak for it; none for who is not known by keys.
     #[must_use]
     pub fn keys(&self) -> &[AuthorityKey] {
-        let Kind::Keys(keys) = &self.kind;
-        keys
+        match &self.kind {
+            Kind::Keys(keys) => keys,
+            Kind::Notation(_) => &[],
+        }
     }
 
     /// Whether it may vouch for `image`.
@@ -125,7 +130,9 @@ impl Reader<'_> {
         let kind = match shape_of(&section)? {
             Shape::Keys => self.keys(&section).map(Kind::Keys),
             Shape::Keyless => keyless(&section),
-            Shape::Notation => notation(&section),
+            Shape::Notation => {
+                notation::read(&section, self.folder, &mut self.files).map(|trust| Kind::Notation(Box::new(trust)))
+            }
         };
         section.finish();
         let place = field.place.clone();
@@ -303,21 +310,5 @@ fn keyless(section: &Section<'_, '_>) -> Option<Kind> {
         section.field(name).and_then(|field| field.word(&LOG));
     }
     section.problem("keyless authorities are not supported yet", "use a `key` authority");
-    None
-}
-
-fn notation(section: &Section<'_, '_>) -> Option<Kind> {
-    let store = section.field("notation")?.section()?;
-    for name in ["trust_store", "identities"] {
-        if store.present(&[name]).is_empty() {
-            store.problem(format!("has no `{name}`"), "name whom to trust");
-        }
-    }
-    for name in ["trust_store", "identities", "tsa"] {
-        store.field(name).and_then(|field| field.texts());
-    }
-    store.field("level").and_then(|level| level.word(&[("strict", ()), ("permissive", ())]));
-    store.finish();
-    section.problem("Notation authorities are not supported yet", "use a `key` authority");
     None
 }

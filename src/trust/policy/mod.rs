@@ -11,6 +11,7 @@
 mod authority;
 mod check;
 mod document;
+mod notation;
 mod pattern;
 mod problem;
 mod require;
@@ -283,6 +284,11 @@ fn trust_hash_of(authorities: &[Authority]) -> String {
     for authority in authorities {
         for key in authority.keys() {
             hasher.update(format!("{}\0{}\n", authority.name, key.key.fingerprint()));
+        }
+        if let Kind::Notation(trust) = &authority.kind {
+            for material in trust.fingerprints() {
+                hasher.update(format!("{}\0{material}\n", authority.name));
+            }
         }
     }
     hex_of(&hasher.finalize())

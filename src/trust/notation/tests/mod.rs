@@ -1,0 +1,6 @@
+//! Envelopes and chains that were made for each rule, and the vectors of others.
+
+mod judged;
+mod made;
+mod rules;
+mod vectors;
