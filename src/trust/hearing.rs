@@ -9,7 +9,7 @@ use super::{
     format::judged,
     policy::{Policy, Rule},
     signer::Party,
-    steps::{Candidates, Fault, Parsed, Vote, name_of_key},
+    steps::{Candidates, Fault, Parsed, Vote, distance},
     verdict::Finding,
 };
 use crate::oci::{Digest, ImageName};
@@ -92,7 +92,8 @@ impl<'c> Hearing<'c> {
     fn examine(&mut self, case: Case<'c>, candidates: &Candidates<'c>, raw: &RawSignature) {
         let mut signer = Signer::default();
         let vote = self.steps(case, candidates, raw, &mut signer);
-        let noted = signer.noted.iter().map(|noted| format!(" (noted only: the signature {noted})"));
+        let noted =
+            signer.noted.iter().map(|noted| format!(" (noted only: the signature {noted})"));
         let remark = signer.remark.map(|remark| format!(" ({remark})"));
         let remark: String = remark.into_iter().chain(noted).collect();
         let detail = match &vote {
@@ -127,7 +128,7 @@ impl<'c> Hearing<'c> {
             Fault::new(Reason::NoSignature, "a signature in a format that is not supported yet")
         })?;
         let parsed = format.parse(raw)?;
-        signer.remark = parsed.remark;
+        signer.remark = candidates.remark(&parsed);
         let authentic = parsed.authenticate(candidates).map_err(|refused| {
             let (parsed, fault) = *refused;
             self.explained(case.policy, &parsed, fault, signer)
@@ -150,8 +151,7 @@ impl<'c> Hearing<'c> {
         if fault.reason != Reason::SignerNotTrusted || self.faults.len() >= MAX_EXPLAINED {
             return fault;
         }
-        let Some(key) = policy.keys().iter().find(|key| parsed.is_by(key)) else { return fault };
-        let name = name_of_key(key);
+        let Some(name) = parsed.known_to(policy) else { return fault };
         let detail = format!("is by {name}, whom the rule does not ask");
         signer.name = Some(name);
         Fault::new(Reason::SignerNotTrusted, detail)
@@ -184,19 +184,6 @@ fn finding(place: &str, format: Format, found: bool, detail: &str) -> Finding {
         why_not: None,
         detail: detail.to_owned(),
         signer: None,
-    }
-}
-
-/// How far a signature with this fault is from counting.
-const fn distance(reason: Reason) -> u8 {
-    match reason {
-        Reason::EvidenceUnreachable => 0,
-        Reason::NameMismatch => 1,
-        Reason::DenyList => 2,
-        Reason::DigestMismatch => 3,
-        Reason::TimeOutsideValidity => 4,
-        Reason::SignerNotTrusted => 5,
-        _ => 6,
     }
 }
 

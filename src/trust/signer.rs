@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
-use super::{keys::Fingerprint, places::Offer, policy::Authority, words::listed};
+use super::{keys::Fingerprint, places::Offer, policy::Authority, root::LogId, words::listed};
 use crate::oci::Digest;
 
 /// Whoever signed.
@@ -24,12 +24,14 @@ pub(super) struct Signer {
 /// Something that belongs to one party only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Material {
+    /// A log's entry: the log, and the place in it.
+    Entry(LogId, u64),
+    /// Whom a certificate names.
+    Identity(String),
     /// The key that signed.
     Key(Fingerprint),
     /// The signature's bytes.
     Signature(Digest),
-    /// The name in the certificate that signed.
-    Subject(Digest),
 }
 
 /// An authority for which a signer speaks.

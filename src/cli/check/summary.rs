@@ -7,7 +7,10 @@ use serde::Serialize;
 use crate::{
     config::{Config, ConfigSource, Problem},
     timestamp::Timestamp,
-    trust::{Authority, AuthorityKey, Denial, Exception, Format, Pattern, Policy, Rule},
+    trust::{
+        Authority, AuthorityKey, Denial, Exception, Format, Kind, NotationTrust, Pattern, Policy,
+        Rule,
+    },
     units::ByteSize,
     upstream::Settings,
 };
@@ -65,6 +68,24 @@ pub(super) struct AuthoritySummary {
     pub(super) name: String,
     pub(super) repositories: Vec<String>,
     pub(super) keys: Vec<KeySummary>,
+    /// Whom it trusts, for one that is a Notation trust store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notation: Option<NotationSummary>,
+}
+
+/// A Notation trust store.
+#[derive(Debug, Serialize)]
+pub(super) struct NotationSummary {
+    pub(super) identities: Vec<String>,
+    pub(super) trusts: Vec<EndingSummary>,
+}
+
+/// Something that ends.
+#[derive(Debug, Serialize)]
+pub(super) struct EndingSummary {
+    pub(super) what: String,
+    pub(super) until: Timestamp,
+    pub(super) ended: bool,
 }
 
 /// A key.
@@ -199,7 +220,22 @@ impl AuthoritySummary {
             name: authority.name.to_string(),
             repositories: texts(&authority.repositories),
             keys: authority.keys().iter().map(|key| KeySummary::of(key, now)).collect(),
+            notation: match &authority.kind {
+                Kind::Notation(trust) => Some(NotationSummary::of(trust, now)),
+                Kind::Keys(_) | Kind::Keyless(_) => None,
+            },
         }
+    }
+}
+
+impl NotationSummary {
+    fn of(trust: &NotationTrust, now: SystemTime) -> Self {
+        let trusts = trust.endings().into_iter().map(|ending| EndingSummary {
+            ended: ending.at < now,
+            what: ending.what,
+            until: Timestamp(ending.at),
+        });
+        Self { identities: trust.identities(), trusts: trusts.collect() }
     }
 }
 

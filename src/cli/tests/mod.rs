@@ -219,12 +219,18 @@ fn the_example_policy_loads_as_it_is_and_with_everything_switched_on() {
         _ => format!("{line}\n"),
     };
     let text = fs::read_to_string(&example).unwrap();
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/notation/revocable");
+    let notation = |name: &str| fs::read_to_string(recorded.join(name)).unwrap();
     let on: String = text.lines().map(switched_on).collect();
     let desk = Desk::with(&[
         ("policy.toml", &on),
         ("keys/release.pub", KEY),
         ("keys/qa-2026.pub", OTHER_KEYS[0]),
         ("keys/qa-2025.pub", OTHER_KEYS[1]),
+        ("notation/corp-ca.pem", &notation("ca.pem")),
+        ("notation/signing-service.pem", &notation("ca.pem")),
+        ("notation/tsa-root.pem", &notation("tsa.pem")),
+        ("notation/corp.crl", &notation("ca.crl")),
     ]);
     let loaded = Policy::load(&desk.folder.path().join("policy.toml"), &table, now);
     let (policy, warnings) = loaded.unwrap();

@@ -101,7 +101,9 @@ fn check_authority(authority: &Certificate, below: usize) -> Result<(), Malforme
         Some(constraints) if !constraints.is_critical || !constraints.is_authority => {
             return refuse("does not say critically that it is one");
         }
-        Some(constraints) if constraints.path_length.is_some_and(|most| (most as usize) < below) => {
+        Some(constraints)
+            if constraints.path_length.is_some_and(|most| (most as usize) < below) =>
+        {
             return refuse("has more authorities below than it allows");
         }
         Some(_) => {}

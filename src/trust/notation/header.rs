@@ -69,7 +69,9 @@ impl Written {
             Scheme::SigningAuthority => (self.authentic_signing_time, self.signing_time),
         };
         let Some(signing_time) = signing_time.filter(|_| other.is_none()) else {
-            return Err(Malformed("it must have the signing time of its scheme, and no other".into()));
+            return Err(Malformed(
+                "it must have the signing time of its scheme, and no other".into(),
+            ));
         };
         if self.expiry.is_some_and(|expiry| expiry <= signing_time) {
             return Err(Malformed("it expires before it was signed".into()));
@@ -91,7 +93,9 @@ impl Written {
             return Err(Malformed(format!("`{missing}` is not among its critical headers")));
         }
         if self.critical.iter().any(|name| [PLUGIN, PLUGIN_VERSION].contains(&name.as_str())) {
-            return Err(Malformed("it asks for a verification plugin, and none is run here".into()));
+            return Err(Malformed(
+                "it asks for a verification plugin, and none is run here".into(),
+            ));
         }
         match self.critical.iter().find(|name| !needed.contains(&name.as_str())) {
             Some(unknown) => {

@@ -31,6 +31,8 @@ mod trust;
 
 use bytes::Bytes;
 
+use self::payload::Target;
+pub use self::trust::{Ending, NotationTrust};
 pub(super) use self::{
     envelope::{COSE, Envelope, JWS},
     name::Name,
@@ -38,14 +40,12 @@ pub(super) use self::{
     standing::Signature,
     trust::{Action, Identities, Timestamps},
 };
-pub use self::trust::{Ending, NotationTrust};
-use self::payload::Target;
 use super::{
     Format,
     evidence::RawSignature,
     format::{Limits, WireFormat},
     json::Malformed,
-    steps::{Claim, Fault, Parsed, Proof},
+    steps::{Claim, Fault, Parsed, SignedBy},
 };
 use crate::oci::{Digest, Manifest, reference::CosignSuffix};
 
@@ -88,12 +88,19 @@ impl WireFormat for Notation {
         Ok(Parsed {
             message: Bytes::from(envelope.payload.clone()),
             signature: envelope.signature.clone(),
+            signer: SignedBy::Notation(Box::new(envelope)),
             entries: Vec::new(),
-            remark: None,
-            proof: Proof::Notation(Box::new(envelope)),
+            // The one timestamp of an envelope is a bare token, by authorities of Notation's own.
+            timestamps: Vec::new(),
+            stamped: Bytes::new(),
             claim: read_claim,
         })
     }
+}
+
+/// Whether `content` is a COSE envelope from its first byte to its last.
+pub(super) fn is_cose(content: &[u8]) -> bool {
+    cose::parse(content).is_ok()
 }
 
 /// Whoever signs the digest of `subject` also signs its size and media type, and has to be right.

@@ -11,12 +11,11 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use x509_cert::{
-    der::{
-        Decode as _, Tag, Tagged as _,
-        asn1::{Ia5StringRef, ObjectIdentifier, PrintableStringRef, Utf8StringRef},
-    },
-    name::Name as DerName,
+use spki::{ObjectIdentifier, der::Tag};
+
+use crate::trust::{
+    der::{Der, Value},
+    json::Malformed,
 };
 
 /// A distinguished name without ambiguity.
@@ -51,7 +50,9 @@ impl Name {
         }
         let name = Self(attributes);
         match ["C", "O"].iter().find(|kind| !name.0.contains_key(*kind)) {
-            Some(missing) => Err(format!("has no `{missing}`: a country and an organisation are needed")),
+            Some(missing) => {
+                Err(format!("has no `{missing}`: a country and an organisation are needed"))
+            }
             None => Ok(name),
         }
     }
@@ -61,25 +62,12 @@ impl Name {
     /// # Errors
     /// In words that follow "its subject".
     pub(super) fn of_der(der: &[u8]) -> Result<Self, String> {
-        let name = DerName::from_der(der).map_err(|_| "is no name".to_owned())?;
         let mut attributes = BTreeMap::new();
-        for relative in &name.0 {
-            let [attribute] = relative.0.as_slice() else { return Err(SEVERAL.into()) };
-            let kind = short_name_of(attribute.oid)
-                .ok_or_else(|| format!("has the attribute {}, which is not known", attribute.oid))?;
-            let value = &attribute.value;
-            let text = match value.tag() {
-                Tag::Utf8String => value.decode_as::<Utf8StringRef<'_>>().map(|it| it.to_string()),
-                Tag::PrintableString => {
-                    value.decode_as::<PrintableStringRef<'_>>().map(|it| it.to_string())
-                }
-                Tag::Ia5String => value.decode_as::<Ia5StringRef<'_>>().map(|it| it.to_string()),
-                _ => return Err(format!("has a `{kind}` in an outdated kind of text")),
-            };
-            let text = text.map_err(|_| format!("has a `{kind}` that is no text"))?;
-            if text.is_empty() || text.chars().any(char::is_control) {
-                return Err(format!("has a `{kind}` that is empty or has control characters"));
-            }
+        for relative in relatives(der).map_err(|_| "is no name".to_owned())? {
+            let [(oid, value)] = relative.as_slice() else { return Err(SEVERAL.into()) };
+            let kind = short_name_of(*oid)
+                .ok_or_else(|| format!("has the attribute {oid}, which is not known"))?;
+            let text = text(value).ok_or_else(|| format!("has a `{kind}` that is no plain text"))?;
             add(&mut attributes, kind, text)?;
         }
         Ok(Self(attributes))
@@ -103,7 +91,8 @@ impl fmt::Display for Name {
             write!(formatter, "{}{kind}=", if at == 0 { "" } else { "," })?;
             let last = value.chars().count().saturating_sub(1);
             for (at, letter) in value.chars().enumerate() {
-                let at_an_end = (at == 0 && matches!(letter, ' ' | '#')) || (at == last && letter == ' ');
+                let at_an_end =
+                    (at == 0 && matches!(letter, ' ' | '#')) || (at == last && letter == ' ');
                 if at_an_end || SPECIAL.contains(&letter) {
                     formatter.write_str("\\")?;
                 }
@@ -118,6 +107,37 @@ impl fmt::Debug for Name {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
+}
+
+type Relative<'a> = Vec<(ObjectIdentifier, Value<'a>)>;
+
+/// The relative names in the DER of a name, each with its attributes.
+fn relatives(der: &[u8]) -> Result<Vec<Relative<'_>>, Malformed> {
+    let mut list = Der::only(der, Tag::Sequence, "a name")?.inside();
+    let mut relatives = Vec::new();
+    while !list.is_empty() {
+        let mut set = list.take(Tag::Set)?.inside();
+        let mut relative = Vec::new();
+        while !set.is_empty() {
+            let mut attribute = set.take(Tag::Sequence)?.inside();
+            relative.push((attribute.take(Tag::ObjectIdentifier)?.oid()?, attribute.value()?));
+            attribute.finish()?;
+        }
+        relatives.push(relative);
+    }
+    Ok(relatives)
+}
+
+/// A value in one of the kinds of text that are in use, if it says something and hides nothing.
+fn text(value: &Value<'_>) -> Option<String> {
+    let text = std::str::from_utf8(value.content()).ok()?;
+    let is_of_kind = match value.tag() {
+        Tag::Utf8String => true,
+        Tag::PrintableString | Tag::Ia5String => text.is_ascii(),
+        _ => false,
+    };
+    let is_plain = !text.is_empty() && !text.chars().any(char::is_control);
+    (is_of_kind && is_plain).then(|| text.to_owned())
 }
 
 type Letters<'t> = std::iter::Peekable<std::str::Chars<'t>>;
@@ -151,7 +171,8 @@ fn value(letters: &mut Letters<'_>) -> Result<(String, Option<char>), String> {
         }
     };
     bytes.truncate(kept);
-    let value = String::from_utf8(bytes).map_err(|_| "has an escape that is no UTF-8".to_owned())?;
+    let value =
+        String::from_utf8(bytes).map_err(|_| "has an escape that is no UTF-8".to_owned())?;
     if value.is_empty() || value.chars().any(char::is_control) {
         return Err("has a value that is empty or has control characters".into());
     }
@@ -163,7 +184,7 @@ fn escaped(letters: &mut Letters<'_>, bytes: &mut Vec<u8>) -> Result<(), String>
     let first = letters.next();
     match first {
         Some(letter) if SPECIAL.contains(&letter) || matches!(letter, ' ' | '#' | '=') => {
-            bytes.push(u8::try_from(letter).unwrap_or(b'?'));
+            bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
             Ok(())
         }
         Some(high) if high.is_ascii_hexdigit() => {
@@ -311,9 +332,9 @@ mod tests {
         for (relatives, why) in [
             (&[&[(6, 0x13, &b"US"[..]), (10, 0x13, b"Acme")][..]][..], "several"),
             (&[&[(10, 0x13, b"Acme")], &[(10, 0x13, b"Acme")]], "twice"),
-            (&[&[(10, 0x1e, b"\0A\0c")]], "outdated"),
-            (&[&[(10, 0x0c, b"Ac\0me")]], "control"),
-            (&[&[(10, 0x0c, b"\xff\xfe")]], "no text"),
+            (&[&[(10, 0x1e, b"\0A\0c")]], "no plain text"),
+            (&[&[(10, 0x0c, b"Ac\0me")]], "no plain text"),
+            (&[&[(10, 0x0c, b"\xff\xfe")]], "no plain text"),
             (&[&[(13, 0x0c, b"x")]], "not known"),
         ] {
             let error = Name::of_der(&der(relatives)).unwrap_err();

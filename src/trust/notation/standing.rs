@@ -23,13 +23,7 @@ use super::{
 };
 use crate::{
     timestamp::Timestamp,
-    trust::{
-        Reason,
-        json::Malformed,
-        keys::Fingerprint,
-        steps::Fault,
-        x509::Certificate,
-    },
+    trust::{Reason, json::Malformed, keys::Fingerprint, stamp, steps::Fault, x509::Certificate},
 };
 
 /// A signature whose bytes the certificate in its envelope signed. Nobody trusts that one yet.
@@ -91,11 +85,6 @@ impl Signature {
         self.chain.leaf().subject()
     }
 
-    /// The signature's bytes.
-    pub(in crate::trust) fn bytes(&self) -> &[u8] {
-        &self.signature
-    }
-
     /// That whoever trusts `trust` trusts a certificate of the chain, and the signer's name.
     ///
     /// # Errors
@@ -106,9 +95,8 @@ impl Signature {
             Scheme::SigningAuthority => &trust.signing_authorities,
         };
         let signer = self.signer();
-        let refuse = |why: &str| {
-            Err(Fault::new(Reason::SignerNotTrusted, format!("is by {signer}, {why}")))
-        };
+        let refuse =
+            |why: &str| Err(Fault::new(Reason::SignerNotTrusted, format!("is by {signer}, {why}")));
         if !self.chain.certificates().iter().any(|certificate| store.contains(certificate)) {
             return refuse("and no certificate of its chain is in the trust store");
         }
@@ -155,25 +143,46 @@ impl Signature {
         now: SystemTime,
     ) -> Result<Option<SystemTime>, Fault> {
         if self.headers.scheme == Scheme::SigningAuthority {
-            return self.check_chain_at(self.headers.signing_time, "when it was made").map(|_| None);
+            return self
+                .check_chain_at(self.headers.signing_time, "when it was made")
+                .map(|_| None);
         }
         let has_ended = |certificate: &Certificate| certificate.not_after() < now;
         let is_wanted = !trust.timestamp_authorities.is_empty()
             && (trust.timestamps == Timestamps::Always
                 || self.chain.certificates().iter().any(has_ended));
-        if is_wanted { self.check_timestamp(trust, now) } else { self.check_chain_at(now, "now").map(Some) }
+        if is_wanted {
+            self.check_timestamp(trust, now)
+        } else {
+            self.check_chain_at(now, "now").map(Some)
+        }
     }
 
-    /// That a timestamp authority saw the signature while the chain was valid.
+    /// That a timestamp authority saw the signature while the chain was valid, whichever end of what it
+    /// says is true.
     fn check_timestamp(
         &self,
-        _trust: &NotationTrust,
-        _now: SystemTime,
+        trust: &NotationTrust,
+        now: SystemTime,
     ) -> Result<Option<SystemTime>, Fault> {
-        let Some(_token) = &self.timestamp else {
-            return Err(untimely(format!("by {} has no timestamp", self.signer())));
+        let signer = self.signer();
+        let Some(token) = &self.timestamp else {
+            return Err(untimely(format!(
+                "by {signer} has no timestamp, and the policy wants one"
+            )));
         };
-        Err(untimely(format!("by {} has a timestamp that cannot be verified", self.signer())))
+        let stamp = stamp::verify_token(token, &self.signature, &trust.timestamp_authorities)
+            .map_err(|error| untimely(format!("by {signer} has a wrong timestamp: {error}")))?;
+        let (earliest, latest) = (stamp.time - stamp.accuracy, stamp.time + stamp.accuracy);
+        self.check_chain_at(earliest, "when it was stamped")?;
+        self.check_chain_at(latest, "when it was stamped")?;
+        if trust.revocation_action == Action::Skip {
+            return Ok(None);
+        }
+        let chain: Vec<_> = std::iter::once(&stamp.signer).chain(stamp.path.above()).collect();
+        let issued = chain.windows(2).map(|pair| (pair[0], pair[1]));
+        revocation::check(issued, &trust.revocation_lists, None, now)
+            .map_err(|error| not_good(&signer, error))
     }
 
     /// Every certificate is for `at`. Gives the first moment after which one of them is not.
@@ -206,14 +215,12 @@ impl Signature {
     }
 
     fn check_metadata(&self, trust: &NotationTrust) -> Result<(), Fault> {
-        let is_signed = |(name, value): &(&String, &String)| {
-            self.target.annotations.get(*name) == Some(*value)
-        };
+        let is_signed =
+            |(name, value): &(&String, &String)| self.target.annotations.get(*name) == Some(*value);
         match trust.metadata.iter().find(|wanted| !is_signed(wanted)) {
             None => Ok(()),
             Some((name, value)) => {
-                let detail =
-                    format!("by {} does not say `{name}` = `{value}`", self.signer());
+                let detail = format!("by {} does not say `{name}` = `{value}`", self.signer());
                 Err(Fault::new(Reason::ConditionFalse, detail))
             }
         }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{
-    authority::read_bounded,
+    authority::{Folder, read_bounded},
     document::{Field, Place, Section},
     problem::WarningKind,
 };
@@ -30,15 +30,10 @@ use crate::trust::{
     x509::Certificate,
 };
 
-/// What the field `notation` of an authority says. Paths are relative to `folder`; `files` takes
-/// everything that is read.
-pub(super) fn read(
-    section: &Section<'_, '_>,
-    folder: &Path,
-    files: &mut Vec<PathBuf>,
-) -> Option<NotationTrust> {
+/// What the field `notation` of an authority says, with the files in `folder` that it names.
+pub(super) fn read(section: &Section<'_, '_>, folder: &mut Folder<'_>) -> Option<NotationTrust> {
     let section = section.field("notation")?.section()?;
-    let mut reader = Reader { folder, files };
+    let mut reader = Reader { folder };
     let store = reader.certificates(&section, "trust_store", Store::Signers);
     let signing_authorities = reader.certificates(&section, "signing_authority", Store::Signers);
     let timestamp_authorities = reader.certificates(&section, "tsa", Store::Roots);
@@ -145,7 +140,8 @@ fn identities(section: &Section<'_, '_>) -> Option<Identities> {
         for (other, (place, _)) in names.iter().zip(&texts).skip(at + 1) {
             if name.is_met_by(other) || other.is_met_by(name) {
                 overlaps = true;
-                let what = format!("overlaps with `{name}`: one of them lets in all of the other's");
+                let what =
+                    format!("overlaps with `{name}`: one of them lets in all of the other's");
                 field.problem_at(place, what, "keep the one that is meant");
             }
         }
@@ -166,7 +162,8 @@ fn identity(field: &Field<'_, '_>, place: &Place, text: &str) -> Option<Name> {
     match Name::parse(name) {
         Ok(name) => {
             if name.lacks_state() {
-                let what = format!("`{name}` names no state (`ST`): signers of any state are let in");
+                let what =
+                    format!("`{name}` names no state (`ST`): signers of any state are let in");
                 field.warning_at(place, WarningKind::LooseIdentity, what);
             }
             Some(name)
@@ -181,7 +178,8 @@ fn identity(field: &Field<'_, '_>, place: &Place, text: &str) -> Option<Name> {
 fn metadata(section: &Section<'_, '_>) -> Option<BTreeMap<String, String>> {
     let Some(field) = section.field("metadata") else { return Some(BTreeMap::new()) };
     let section = field.section()?;
-    let wanted = section.fields().map(|(name, value)| Some((name.to_owned(), value.text()?.to_owned())));
+    let wanted =
+        section.fields().map(|(name, value)| Some((name.to_owned(), value.text()?.to_owned())));
     let wanted = wanted.collect::<Vec<_>>().into_iter().collect::<Option<BTreeMap<_, _>>>()?;
     if wanted.is_empty() {
         field.problem("asks for nothing", "name an annotation, or take it out");
@@ -214,12 +212,11 @@ impl Store {
     }
 }
 
-struct Reader<'r> {
-    folder: &'r Path,
-    files: &'r mut Vec<PathBuf>,
+struct Reader<'r, 't> {
+    folder: &'r mut Folder<'t>,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     /// The certificates in the files that the field `name` names; none where there is no such field.
     fn certificates(
         &mut self,
@@ -272,8 +269,7 @@ impl Reader<'_> {
     fn contents(&mut self, field: &Field<'_, '_>) -> Option<Vec<(Place, PathBuf, Vec<u8>)>> {
         let mut contents = Vec::new();
         for (place, text) in field.texts()? {
-            let path = self.folder.join(text);
-            self.files.push(path.clone());
+            let path = self.folder.file(text);
             let read = files_of(&path).and_then(|files| {
                 let read = files.into_iter().map(|file| {
                     let content = read_bounded(&file, MAX_FILE)?;
@@ -283,7 +279,7 @@ impl Reader<'_> {
             });
             match read {
                 Ok(read) => {
-                    self.files.extend(read.iter().map(|(_, file, _)| file.clone()));
+                    self.folder.also(read.iter().map(|(_, file, _)| file.clone()));
                     contents.extend(read);
                 }
                 Err(error) => {
@@ -294,8 +290,6 @@ impl Reader<'_> {
                 }
             }
         }
-        self.files.sort();
-        self.files.dedup();
         Some(contents)
     }
 }

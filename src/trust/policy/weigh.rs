@@ -78,7 +78,9 @@ impl Scale<'_> {
         for authority in &self.parts.authorities {
             if let Kind::Notation(trust) = &authority.kind {
                 self.notation(authority, trust);
-            } else if authority.keys().iter().all(|key| key.window.has_ended(self.now)) {
+            }
+            let keys = authority.keys();
+            if !keys.is_empty() && keys.iter().all(|key| key.window.has_ended(self.now)) {
                 let what = "none of its keys can ever be valid again: every window has ended";
                 self.report.problem(
                     &authority.place,
@@ -101,7 +103,10 @@ impl Scale<'_> {
             if at < self.now {
                 warn(WarningKind::TrustEnded, format!("the {what} ended at {}", Timestamp(at)));
             } else if at <= self.now + SOON {
-                warn(WarningKind::TrustEnding, format!("the {what} ends soon, at {}", Timestamp(at)));
+                warn(
+                    WarningKind::TrustEnding,
+                    format!("the {what} ends soon, at {}", Timestamp(at)),
+                );
             }
         }
         if trust.trusts_everybody() {
@@ -165,17 +170,14 @@ impl Scale<'_> {
         if !names.iter().all(known) || rule.require.contains(&Require::Never) {
             return;
         }
-        let by_certificate = self.parts.authorities.iter().filter(|one| one.keys().is_empty());
-        let by_certificate =
-            by_certificate.map(|one| Offer { authorities: vec![(one.name.clone(), None)] });
-        let offers: Vec<_> = self
-            .keys()
-            .into_values()
-            .map(|authorities| Offer {
-                authorities: authorities.iter().map(|one| (one.name.clone(), None)).collect(),
-            })
-            .chain(by_certificate)
-            .collect();
+        let offer = |authorities: &[&Authority]| Offer {
+            authorities: authorities.iter().map(|one| (one.name.clone(), None)).collect(),
+        };
+        let mut offers: Vec<_> =
+            self.keys().into_values().map(|authorities| offer(&authorities)).collect();
+        // Who is known by a name may hold any number of certificates, and nobody else has that name.
+        let by_name = self.parts.authorities.iter().filter(|one| one.keys().is_empty());
+        offers.extend(by_name.map(|one| offer(&[one])));
         if !can_be_met(&rule.require, &offers) {
             self.report.problem(
                 &rule.place,

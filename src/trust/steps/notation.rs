@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::Fault;
+use super::{Fault, Parsed};
 use crate::{
     oci::Digest,
     trust::{
@@ -25,15 +25,18 @@ pub(super) struct NotationCandidate<'p> {
 }
 
 impl<'p> NotationCandidate<'p> {
-    /// The Notation authorities that `rule` asks.
-    pub(super) fn all(policy: &'p Policy, rule: &Rule) -> Vec<Self> {
+    /// Those of `policy`.
+    fn all(policy: &'p Policy) -> impl Iterator<Item = Self> {
+        policy.authorities().iter().filter_map(|authority| match &authority.kind {
+            Kind::Notation(trust) => Some(Self { authority, trust }),
+            Kind::Keys(_) | Kind::Keyless(_) => None,
+        })
+    }
+
+    /// Those that `rule` asks.
+    pub(super) fn asked(policy: &'p Policy, rule: &Rule) -> Vec<Self> {
         let asked = rule.require.authorities();
-        let of_rule = policy.authorities().iter().filter(|it| asked.contains(&&it.name));
-        let candidate = |authority: &'p Authority| match &authority.kind {
-            Kind::Notation(trust) => Some(Self { authority, trust: &**trust }),
-            _ => None,
-        };
-        of_rule.filter_map(candidate).collect()
+        Self::all(policy).filter(|one| asked.contains(&&one.authority.name)).collect()
     }
 }
 
@@ -65,12 +68,19 @@ pub(super) fn author_of<'c, 'p>(
     if trusted_by.is_empty() {
         let nobody = || {
             let signer = signature.signer();
-            let detail = format!("is by {signer}, and the rule asks nobody who signs with Notation");
+            let detail =
+                format!("is by {signer}, and the rule asks nobody who signs with Notation");
             Fault::new(Reason::SignerNotTrusted, detail)
         };
         return Err(first_fault.unwrap_or_else(nobody));
     }
     Ok(NotationAuthor { signature, trusted_by })
+}
+
+/// Whom `policy` knows by the certificate in `envelope`.
+pub(super) fn known(policy: &Policy, envelope: &Envelope) -> Option<String> {
+    let everybody: Vec<_> = NotationCandidate::all(policy).collect();
+    author_of(envelope, &everybody).ok().map(|author| author.name())
 }
 
 impl<'p> NotationAuthor<'_, 'p> {
@@ -91,6 +101,7 @@ impl<'p> NotationAuthor<'_, 'p> {
     /// When for nobody; why not for the first of those who trust the certificate.
     pub(super) fn at(
         &self,
+        parsed: &Parsed,
         now: SystemTime,
         noted: &mut Vec<String>,
     ) -> Result<(Signer, Vec<Voice<'p>>), Fault> {
@@ -107,17 +118,14 @@ impl<'p> NotationAuthor<'_, 'p> {
         }
         match first_fault {
             Some(fault) if voices.is_empty() => Err(fault),
-            _ => Ok((self.signer(), voices)),
+            _ => Ok((self.signer(parsed), voices)),
         }
     }
 
-    fn signer(&self) -> Signer {
+    fn signer(&self, parsed: &Parsed) -> Signer {
         let key = *self.signature.key();
-        let material = [
-            Material::Key(key),
-            Material::Signature(Digest::of(self.signature.bytes())),
-            Material::Subject(Digest::of(self.signature.subject())),
-        ];
-        Signer { name: self.name(), key, material: material.into() }
+        let mut material = parsed.material(key);
+        material.insert(Material::Identity(Digest::of(self.signature.subject()).to_string()));
+        Signer { name: self.name(), key, material }
     }
 }

@@ -596,10 +596,6 @@ fn says_that_a_keyless_signature_or_one_of_another_format_was_seen() {
         verdict.message
     );
     for (kind, words) in [
-        (
-            "application/vnd.cncf.notary.signature",
-            "only a Notation signature, a format that is not",
-        ),
         ("application/vnd.dev.sigstore.bundle+json;version=0.1", "of another version than 0.3"),
         ("application/vnd.dev.sigstore.bundle+json;version=0.2", "of another version than 0.3"),
     ] {

@@ -193,11 +193,13 @@ pub(super) fn standing(
     now: SystemTime,
 ) -> Standing {
     let of_issuer = |list: &&RevocationList| list.issuer == issuer.subject();
-    let lists: Vec<_> = lists.iter().filter(of_issuer).filter(|it| it.covers(certificate)).collect();
+    let lists: Vec<_> =
+        lists.iter().filter(of_issuer).filter(|it| it.covers(certificate)).collect();
     if lists.is_empty() {
         return Standing::Unlisted;
     }
-    if !matches!(issuer.key_usage(), Ok(Some(usage)) if usage.allows(KeyUsage::REVOCATION_SIGNING)) {
+    if !matches!(issuer.key_usage(), Ok(Some(usage)) if usage.allows(KeyUsage::REVOCATION_SIGNING))
+    {
         return Standing::Unusable("its issuer may not sign revocation lists");
     }
     let mut lists: Vec<_> = lists.into_iter().filter(|list| list.is_signed_by(issuer)).collect();
@@ -206,18 +208,23 @@ pub(super) fn standing(
     }
     lists.retain(|list| list.is_current(now));
     let complete = lists.iter().filter(|list| list.extensions.base.is_none());
-    let newest = complete.max_by(|one, other| order(&one.extensions.number, &other.extensions.number));
+    let newest =
+        complete.max_by(|one, other| order(&one.extensions.number, &other.extensions.number));
     let Some(newest) = newest else {
         return Standing::Unusable("no complete list of its issuer is current");
     };
     let deltas = lists.iter().filter(|list| list.changes(newest));
     let delta = deltas.max_by(|one, other| order(&one.extensions.number, &other.extensions.number));
     let serial = certificate.serial();
-    let entry = delta.and_then(|list| list.entries.get(serial)).or_else(|| newest.entries.get(serial));
+    let entry =
+        delta.and_then(|list| list.entries.get(serial)).or_else(|| newest.entries.get(serial));
     match entry {
-        Some(entry) if !entry.is_removed => Standing::Revoked { invalid_since: entry.invalid_since },
+        Some(entry) if !entry.is_removed => {
+            Standing::Revoked { invalid_since: entry.invalid_since }
+        }
         _ => {
-            let end = delta.map_or(newest.next_update, |list| list.next_update.min(newest.next_update));
+            let end =
+                delta.map_or(newest.next_update, |list| list.next_update.min(newest.next_update));
             Standing::Good(just_after(end))
         }
     }

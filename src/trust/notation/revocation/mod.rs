@@ -15,10 +15,7 @@ use std::time::{Duration, SystemTime};
 
 pub(in crate::trust) use self::list::RevocationList;
 use self::list::Standing;
-use crate::trust::{
-    notation::trust::described,
-    x509::Certificate,
-};
+use crate::trust::{notation::trust::described, x509::Certificate};
 
 /// Why certificates are not known to be good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +43,8 @@ pub(super) fn check<'c>(
     for (certificate, issuer) in certificates {
         match list::standing(certificate, issuer, lists, now) {
             Standing::Good(next) => until = Some(until.map_or(next, |until| until.min(next))),
-            Standing::Revoked { invalid_since: Some(since) } if signed.is_some_and(|at| at < since) => {}
+            Standing::Revoked { invalid_since: Some(since) }
+                if signed.is_some_and(|at| at < since) => {}
             Standing::Revoked { .. } => {
                 return Err(NotGood::Revoked(format!("{} is revoked", described(certificate))));
             }
@@ -60,7 +58,9 @@ pub(super) fn check<'c>(
         }
     }
     match unknown {
-        Some(which) => Err(NotGood::Unknown(format!("nothing current says whether {which} is revoked"))),
+        Some(which) => {
+            Err(NotGood::Unknown(format!("nothing current says whether {which} is revoked")))
+        }
         None => Ok(until),
     }
 }

@@ -51,9 +51,8 @@ fn put(registry: &mut Registry, media_type: &str, envelope: &[u8], more_layers: 
     let digest = Digest::of(MANIFEST.as_bytes());
     registry.manifests.insert(format!("{NAMED}@{digest}"), Ok(Bytes::from(MANIFEST)));
     let blob = registry.put_blob(&Bytes::copy_from_slice(envelope));
-    let mut layers = vec![
-        json!({"mediaType": media_type, "size": envelope.len(), "digest": blob.to_string()}),
-    ];
+    let mut layers =
+        vec![json!({"mediaType": media_type, "size": envelope.len(), "digest": blob.to_string()})];
     layers.extend(more_layers.as_array().unwrap().iter().cloned());
     let kind = "application/vnd.cncf.notary.signature";
     let manifest = json!({
@@ -291,7 +290,8 @@ fn list(signer: &Signer, revoked: &[u64], invalid_since: Option<i32>) -> CrlText
 struct CrlText(String);
 
 fn with_list(signer: &Signer, list: &CrlText, more: &str) -> Result<Policy, Vec<Problem>> {
-    let notation = format!("trust_store = \"root.pem\"\nidentities = \"*\"\ncrl = \"a.crl\"\n{more}");
+    let notation =
+        format!("trust_store = \"root.pem\"\nidentities = \"*\"\ncrl = \"a.crl\"\n{more}");
     load(&notation, &[("root.pem", &signer.root_pem()), ("a.crl", &list.0)])
 }
 

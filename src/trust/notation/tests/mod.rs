@@ -2,5 +2,6 @@
 
 mod judged;
 mod made;
+mod recorded;
 mod rules;
 mod vectors;

@@ -6,9 +6,7 @@ use proptest::prelude::*;
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, date_time_ymd};
 use serde_json::{Value, json};
 
-use super::made::{
-    EXPIRY, Plan, SCHEME, SIGNING_TIME, Signer, epoch, payload, protected, recoded,
-};
+use super::made::{EXPIRY, Plan, SCHEME, SIGNING_TIME, Signer, epoch, payload, protected, recoded};
 use crate::trust::notation::{COSE, Envelope, JWS, Signature};
 
 const MANIFEST: &[u8] = b"{}";
@@ -168,7 +166,10 @@ fn the_signers_certificate_signs_images_and_nothing_else() {
         (|plan| plan.leaf.key_usages.push(KeyUsagePurpose::KeyAgreement), "key usage"),
         (|plan| plan.leaf.key_usages.push(KeyUsagePurpose::KeyCertSign), "key usage"),
         (|plan| plan.leaf.extended_key_usages.push(ExtendedKeyUsagePurpose::Any), "purpose"),
-        (|plan| plan.leaf.extended_key_usages.push(ExtendedKeyUsagePurpose::TimeStamping), "purpose"),
+        (
+            |plan| plan.leaf.extended_key_usages.push(ExtendedKeyUsagePurpose::TimeStamping),
+            "purpose",
+        ),
         (|plan| plan.leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "an authority"),
     ];
     for (change, why) in cases {
