@@ -20,7 +20,8 @@ fn image() -> Image {
 fn push(upstream: &Upstream, repository: &str, case: &str, format: &str) -> Image {
     let image = image();
     upstream.push(repository, "v1", &image);
-    let envelope = Bytes::from(recorded(&format!("notation/{case}"), &format!("envelope.{format}")));
+    let envelope =
+        Bytes::from(recorded(&format!("notation/{case}"), &format!("envelope.{format}")));
     let layer_type = if format == "jws" { "application/jose+json" } else { "application/cose" };
     let empty = Bytes::from_static(b"{}");
     let config = json!({
@@ -135,9 +136,9 @@ async fn an_answer_about_revocation_that_is_missing_is_503_and_comes_with_a_list
     ] {
         let files = ["ca.crl", "revoked.crl"];
         let setup = Setup::new().upstream(NAME, &upstream).policy(&policy(list));
-        let setup = files.iter().fold(setup, |setup, file| {
-            setup.file(file, recorded("notation/revocable", file))
-        });
+        let setup = files
+            .iter()
+            .fold(setup, |setup, file| setup.file(file, recorded("notation/revocable", file)));
         let mirror = setup.file("corp.pem", recorded("notation/revocable", "ca.pem")).start().await;
         let answer = mirror.manifest("corp/app", image.digest).await;
         assert_eq!(mirror.reason_of(&answer), reason, "{list}: {answer:?}");

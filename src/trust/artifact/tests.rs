@@ -173,9 +173,12 @@ fn g48_a_payload_is_what_it_claims() {
     let dsse = r#"{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[]}"#;
     let bundle = r#"{"mediaType":"x","verificationMaterial":{},"dsseEnvelope":{}}"#;
     let jws = r#"{"payload":"","protected":"","header":{},"signature":""}"#;
-    for (media_type, good) in
-        [(COSIGN_SIMPLE_SIGNING, PAYLOAD), (DSSE_ENVELOPE, dsse), (BUNDLE, bundle), (notation::JWS, jws)]
-    {
+    for (media_type, good) in [
+        (COSIGN_SIMPLE_SIGNING, PAYLOAD),
+        (DSSE_ENVELOPE, dsse),
+        (BUNDLE, bundle),
+        (notation::JWS, jws),
+    ] {
         assert!(is_signature_payload(media_type, good.as_bytes()), "{media_type}");
         for bad in [
             String::new(),

@@ -67,7 +67,8 @@ impl Name {
             let [(oid, value)] = relative.as_slice() else { return Err(SEVERAL.into()) };
             let kind = short_name_of(*oid)
                 .ok_or_else(|| format!("has the attribute {oid}, which is not known"))?;
-            let text = text(value).ok_or_else(|| format!("has a `{kind}` that is no plain text"))?;
+            let text =
+                text(value).ok_or_else(|| format!("has a `{kind}` that is no plain text"))?;
             add(&mut attributes, kind, text)?;
         }
         Ok(Self(attributes))

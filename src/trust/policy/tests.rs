@@ -212,12 +212,9 @@ fn g27_a_requirement_that_shared_keys_cannot_meet_is_an_error() {
 }
 
 #[test]
-fn what_comes_later_is_checked_and_refused() {
+fn an_authority_is_of_one_kind_and_whole() {
     for (authority, what) in [
-        (
-            "notation = { trust_store = [\"a\"], identities = [\"b\"] }",
-            "Notation authorities are not supported yet",
-        ),
+        ("notation = { trust_store = [\"a\"], identities = [\"b\"] }", "cannot read"),
         ("notation = { trust_store = [\"a\"], level = \"lax\" }", "`lax` is not known here"),
         ("notation = { trust_store = [] }", "has no `identities`"),
         ("key = \"qa.pub\"\nlog = \"required\"", "no log is trusted, so none can be required"),
