@@ -94,12 +94,14 @@ fn g25_g30_judges_every_recording_as_notation_does() {
 }
 
 /// `tests/clients/notation-differential.sh` changes recordings, asks notation, and names the folder in
-/// `PORTCULLIS_DIFFERENTIAL`. Nothing may be taken here that notation refuses. What it takes and we
-/// refuse is a change outside of what is signed, which closed envelopes do not allow.
+/// `PORTCULLIS_DIFFERENTIAL`. Nothing may be taken here that notation refuses, but for one thing: a
+/// timestamp brings certificates along, which nobody signed, and one that is broken and not needed is
+/// passed over. What notation takes and we refuse is a change outside of what is signed, which closed
+/// envelopes do not allow.
 #[test]
 fn agrees_with_notation_about_changed_envelopes() {
     let Some(root) = std::env::var_os("PORTCULLIS_DIFFERENTIAL") else { return };
-    let (mut count, mut stricter) = (0, Vec::new());
+    let (mut count, mut stricter, mut passed_over) = (0, Vec::new(), 0);
     for entry in std::fs::read_dir(root).unwrap() {
         let folder = entry.unwrap().path();
         let case: Value = serde_json::from_slice(&read(&folder.join("case.json"))).unwrap();
@@ -112,7 +114,12 @@ fn agrees_with_notation_about_changed_envelopes() {
             let ours = judge_envelope(&folder, &case, media_type, &envelope);
             let is_taken = ours.outcome == Outcome::Admitted;
             let is_taken_there = theirs["accepted"] == json!(true);
-            assert!(is_taken_there || !is_taken, "{name}: only we take it: {theirs}");
+            if is_taken && !is_taken_there {
+                let why = theirs["error"].as_str().unwrap();
+                let is_about_certificates = why.contains("parse timestamp countersignature");
+                assert!(is_about_certificates, "{name}: only we take it: {why}");
+                passed_over += 1;
+            }
             if is_taken_there && !is_taken {
                 stricter.push(format!("{name}: {}", ours.message));
             }
@@ -120,6 +127,9 @@ fn agrees_with_notation_about_changed_envelopes() {
         }
     }
     stricter.iter().for_each(|line| println!("stricter here: {line}"));
-    println!("notation differential: {count} envelopes, {} refused here alone", stricter.len());
+    println!(
+        "notation differential: {count} envelopes, {} refused here alone, {passed_over} with a broken certificate that is not needed",
+        stricter.len()
+    );
     assert!(count > 1000 && stricter.len() * 20 < count, "{} of {count}", stricter.len());
 }
