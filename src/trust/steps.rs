@@ -134,7 +134,7 @@ pub(super) struct Authentic<'c, 'p> {
 enum Author<'c, 'p> {
     Certificate(Box<Chain>, Box<Holder<'p>>),
     Key(&'c KeyCandidate<'p>),
-    Notation(NotationAuthor<'c, 'p>),
+    Notation(Box<NotationAuthor<'c, 'p>>),
 }
 
 /// An authentic signature by somebody who speaks for authorities of the rule.
@@ -176,9 +176,8 @@ impl Parsed {
             SignedBy::Key => key::author_of(&self, &candidates.keys).map(Author::Key),
             SignedBy::Certificate(chain) => Holder::of(&self, chain, &candidates.identified)
                 .map(|holder| Author::Certificate(chain.clone(), Box::new(holder))),
-            SignedBy::Notation(envelope) => {
-                notation::author_of(envelope, &candidates.notation).map(Author::Notation)
-            }
+            SignedBy::Notation(envelope) => notation::author_of(envelope, &candidates.notation)
+                .map(|author| Author::Notation(Box::new(author))),
         };
         match author {
             Ok(author) => Ok(Authentic { parsed: self, author }),
