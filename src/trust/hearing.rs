@@ -92,7 +92,10 @@ impl<'c> Hearing<'c> {
     fn examine(&mut self, case: Case<'c>, candidates: &Candidates<'c>, raw: &RawSignature) {
         let mut signer = Signer::default();
         let vote = self.steps(case, candidates, raw, &mut signer);
-        let remark = signer.remark.map(|remark| format!(" ({remark})")).unwrap_or_default();
+        let noted =
+            signer.noted.iter().map(|noted| format!(" (noted only: the signature {noted})"));
+        let remark = signer.remark.map(|remark| format!(" ({remark})"));
+        let remark: String = remark.into_iter().chain(noted).collect();
         let detail = match &vote {
             Ok(_) => format!("the signature verifies{remark}"),
             Err(fault) if fault.reason == Reason::NoSignature => fault.detail.clone(),
@@ -132,7 +135,9 @@ impl<'c> Hearing<'c> {
         })?;
         signer.name = Some(authentic.signer());
         signer.authorities = authentic.authorities();
-        authentic.at(case.now)?.bind(case.digest)?.authorize(case.policy, case.rule, case.image)
+        let timely = authentic.at(case.now)?;
+        signer.noted = timely.noted().to_vec();
+        timely.bind(case.digest)?.authorize(case.policy, case.rule, case.image)
     }
 
     /// `fault`, or who it was if the policy knows the stranger that signed.
@@ -159,6 +164,8 @@ struct Signer {
     name: Option<String>,
     /// What came with the signature and was not verified.
     remark: Option<&'static str>,
+    /// What is wrong with it, and does not keep it from counting.
+    noted: Vec<String>,
     authorities: Vec<Arc<str>>,
 }
 

@@ -33,6 +33,7 @@ mod json;
 pub mod keys;
 mod log;
 mod named;
+mod notation;
 mod outright;
 mod payload;
 mod pem;
@@ -56,6 +57,7 @@ mod x509;
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
+    notation::{Ending, NotationTrust},
     outright::{
         content_deny_listed, deny_listed, failed, readable_artifact, unreachable, unresolved,
         unsupported,

@@ -15,6 +15,7 @@
 
 mod certificate;
 mod key;
+mod notation;
 mod witness;
 
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
@@ -25,6 +26,7 @@ pub(super) use self::certificate::Chain;
 use self::{
     certificate::{Holder, Identified},
     key::KeyCandidate,
+    notation::{NotationAuthor, NotationCandidate},
 };
 use super::{
     Reason,
@@ -32,6 +34,7 @@ use super::{
     keys::Fingerprint,
     log::{self, LogEntry},
     named::Named,
+    notation::Envelope,
     policy::{Policy, Rule, SignedAs},
     signer::{Material, Party, Signer, Voice, names_of},
 };
@@ -62,6 +65,8 @@ pub(super) enum SignedBy {
     Key,
     /// A certificate, which came along.
     Certificate(Box<Chain>),
+    /// A chain of certificates in a Notation envelope, which came along.
+    Notation(Box<Envelope>),
 }
 
 /// What a signer says.
@@ -78,13 +83,15 @@ pub(super) struct Claim {
 pub(super) struct Candidates<'p> {
     keys: Vec<KeyCandidate<'p>>,
     identified: Vec<Identified<'p>>,
+    notation: Vec<NotationCandidate<'p>>,
 }
 
 impl<'p> Candidates<'p> {
     /// Those that `rule` asks.
     pub(super) fn of(policy: &'p Policy, rule: &Rule) -> Self {
         let keys = KeyCandidate::asked(policy, rule);
-        Self { keys, identified: Identified::asked(policy, rule) }
+        let identified = Identified::asked(policy, rule);
+        Self { keys, identified, notation: NotationCandidate::asked(policy, rule) }
     }
 
     /// What is to be said about what came with `parsed` and nobody verifies: whoever is asked by keys
@@ -127,6 +134,7 @@ pub(super) struct Authentic<'c, 'p> {
 enum Author<'c, 'p> {
     Certificate(Box<Chain>, Box<Holder<'p>>),
     Key(&'c KeyCandidate<'p>),
+    Notation(Box<NotationAuthor<'c, 'p>>),
 }
 
 /// An authentic signature by somebody who speaks for authorities of the rule.
@@ -135,6 +143,8 @@ pub(super) struct Timely<'p> {
     parsed: Parsed,
     signer: Signer,
     voices: Vec<Voice<'p>>,
+    /// Checks that failed and that whom it speaks for only notes.
+    noted: Vec<String>,
 }
 
 /// A timely signature of the manifest that is judged.
@@ -166,6 +176,8 @@ impl Parsed {
             SignedBy::Key => key::author_of(&self, &candidates.keys).map(Author::Key),
             SignedBy::Certificate(chain) => Holder::of(&self, chain, &candidates.identified)
                 .map(|holder| Author::Certificate(chain.clone(), Box::new(holder))),
+            SignedBy::Notation(envelope) => notation::author_of(envelope, &candidates.notation)
+                .map(|author| Author::Notation(Box::new(author))),
         };
         match author {
             Ok(author) => Ok(Authentic { parsed: self, author }),
@@ -179,6 +191,7 @@ impl Parsed {
         match &self.signer {
             SignedBy::Key => key::known(policy, self),
             SignedBy::Certificate(chain) => certificate::known(policy, chain),
+            SignedBy::Notation(envelope) => notation::known(policy, envelope),
         }
     }
 
@@ -194,6 +207,7 @@ impl<'p> Authentic<'_, 'p> {
         match &self.author {
             Author::Certificate(_, holder) => holder.name(),
             Author::Key(candidate) => candidate.name(),
+            Author::Notation(author) => author.name(),
         }
     }
 
@@ -202,6 +216,7 @@ impl<'p> Authentic<'_, 'p> {
         match &self.author {
             Author::Certificate(_, holder) => holder.authorities(),
             Author::Key(candidate) => candidate.authorities(),
+            Author::Notation(author) => author.authorities(),
         }
     }
 
@@ -210,15 +225,22 @@ impl<'p> Authentic<'_, 'p> {
     /// # Errors
     /// When for nobody.
     pub(super) fn at(self, now: SystemTime) -> Result<Timely<'p>, Fault> {
+        let mut noted = Vec::new();
         let (signer, voices) = match &self.author {
             Author::Certificate(chain, holder) => holder.at(&self.parsed, chain, now)?,
             Author::Key(candidate) => candidate.at(&self.parsed, now)?,
+            Author::Notation(author) => author.at(&self.parsed, now, &mut noted)?,
         };
-        Ok(Timely { parsed: self.parsed, signer, voices })
+        Ok(Timely { parsed: self.parsed, signer, voices, noted })
     }
 }
 
 impl<'p> Timely<'p> {
+    /// What is wrong with it and only noted, in words.
+    pub(super) fn noted(&self) -> &[String] {
+        &self.noted
+    }
+
     /// Step 4: what the signer says is about `digest`.
     ///
     /// # Errors
@@ -321,11 +343,12 @@ fn closest(faults: Vec<Fault>) -> Fault {
 /// How far a signature with a fault of this kind is from counting: the later the step, the closer.
 pub(super) const fn distance(reason: Reason) -> u8 {
     match reason {
-        Reason::NameMismatch => 0,
-        Reason::DenyList => 1,
-        Reason::DigestMismatch => 2,
-        Reason::TimeOutsideValidity => 3,
-        Reason::SignerNotTrusted => 4,
-        _ => 5,
+        Reason::EvidenceUnreachable => 0,
+        Reason::NameMismatch => 1,
+        Reason::DenyList => 2,
+        Reason::DigestMismatch => 3,
+        Reason::TimeOutsideValidity => 4,
+        Reason::SignerNotTrusted => 5,
+        _ => 6,
     }
 }

@@ -98,7 +98,10 @@ fn unmet(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> Reason {
         return Reason::EvidenceUnreachable;
     }
     let failures = hearing.failures.iter().map(|(_, failure)| reason_of(failure));
-    if let Some(reason) = failures.min() {
+    // A signature that only lacks an answer about revocation may turn out to count.
+    let unknown = hearing.faults.iter().map(|(fault, _)| fault.reason);
+    let unknown = unknown.filter(|reason| reason.outcome() == Outcome::Undecided);
+    if let Some(reason) = failures.chain(unknown).min() {
         return reason;
     }
     if !hearing.parties.is_empty() {

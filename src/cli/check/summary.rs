@@ -8,8 +8,8 @@ use crate::{
     config::{Config, ConfigSource, Problem},
     timestamp::Timestamp,
     trust::{
-        Authority, AuthorityKey, Certifier, Denial, Exception, Format, Keyless, Kind, Pattern,
-        Policy, Rule, Wanted,
+        Authority, AuthorityKey, Certifier, Denial, Exception, Format, Keyless, Kind,
+        NotationTrust, Pattern, Policy, Rule, Wanted,
     },
     units::ByteSize,
     upstream::Settings,
@@ -70,6 +70,9 @@ pub(super) struct AuthoritySummary {
     pub(super) keys: Vec<KeySummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) identity: Option<IdentitySummary>,
+    /// Whom it trusts, for one that is a Notation trust store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notation: Option<NotationSummary>,
 }
 
 /// An identity, and who certifies it.
@@ -82,6 +85,21 @@ pub(super) struct IdentitySummary {
     pub(super) trust_root: Option<String>,
     pub(super) log_required: bool,
     pub(super) sct_required: bool,
+}
+
+/// A Notation trust store.
+#[derive(Debug, Serialize)]
+pub(super) struct NotationSummary {
+    pub(super) identities: Vec<String>,
+    pub(super) trusts: Vec<EndingSummary>,
+}
+
+/// Something that ends.
+#[derive(Debug, Serialize)]
+pub(super) struct EndingSummary {
+    pub(super) what: String,
+    pub(super) until: Timestamp,
+    pub(super) ended: bool,
 }
 
 /// A key.
@@ -216,9 +234,13 @@ impl AuthoritySummary {
             name: authority.name.to_string(),
             repositories: texts(&authority.repositories),
             keys: authority.keys().iter().map(|key| KeySummary::of(key, now)).collect(),
+            notation: match &authority.kind {
+                Kind::Notation(trust) => Some(NotationSummary::of(trust, now)),
+                Kind::Keys(_) | Kind::Keyless(_) => None,
+            },
             identity: match &authority.kind {
                 Kind::Keyless(keyless) => Some(IdentitySummary::from(&**keyless)),
-                Kind::Keys(_) => None,
+                Kind::Keys(_) | Kind::Notation(_) => None,
             },
         }
     }
@@ -239,6 +261,17 @@ impl From<&Keyless> for IdentitySummary {
             log_required: keyless.log == Wanted::Required,
             sct_required: keyless.sct == Wanted::Required,
         }
+    }
+}
+
+impl NotationSummary {
+    fn of(trust: &NotationTrust, now: SystemTime) -> Self {
+        let trusts = trust.endings().into_iter().map(|ending| EndingSummary {
+            ended: ending.at < now,
+            what: ending.what,
+            until: Timestamp(ending.at),
+        });
+        Self { identities: trust.identities(), trusts: trusts.collect() }
     }
 }
 

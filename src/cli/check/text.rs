@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::summary::{AuthoritySummary, IdentitySummary, PolicySummary, Summary, UpstreamSummary};
+use super::summary::{
+    AuthoritySummary, EndingSummary, IdentitySummary, PolicySummary, Summary, UpstreamSummary,
+};
 use crate::{
     cli::output::{Output, Tone},
     config::Problem,
@@ -109,6 +111,14 @@ fn print_authority(authority: &AuthoritySummary, output: &mut Output) -> io::Res
         let state = if key.counts_now { "counts" } else { "does not count now; it counts" };
         output.line(format_args!("    {} {}", key.algorithm, key.fingerprint))?;
         output.line(format_args!("      {}, {state} {}", key.file.display(), key.window))?;
+    }
+    if let Some(notation) = &authority.notation {
+        let identities = notation.identities.join("; ");
+        output.line(format_args!("    Notation signatures by {identities}"))?;
+        for EndingSummary { what, until, ended } in &notation.trusts {
+            let state = if *ended { "ended" } else { "ends" };
+            output.line(format_args!("      {what}, {state} {until}"))?;
+        }
     }
     authority.identity.as_ref().map_or(Ok(()), |identity| print_identity(identity, output))
 }

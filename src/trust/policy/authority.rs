@@ -15,6 +15,7 @@ use std::{
 use super::{
     document::{Field, Place, Section},
     keyless::{self, Keyless},
+    notation,
     pattern::Pattern,
     rule::read_patterns,
     trust_root::{TrustRoot, TrustRoots},
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     oci::{ImageName, UpstreamTable},
     timestamp::Timestamp,
-    trust::{keys::PublicKey, words::listed, x509::Certificate},
+    trust::{NotationTrust, keys::PublicKey, words::listed, x509::Certificate},
 };
 
 /// Someone who can vouch for images.
@@ -45,6 +46,8 @@ pub enum Kind {
     Keys(Keys),
     /// A certificate that says who somebody is.
     Keyless(Box<Keyless>),
+    /// A Notation trust store.
+    Notation(Box<NotationTrust>),
 }
 
 /// The keys that speak for an authority.
@@ -99,7 +102,7 @@ impl Authority {
     pub fn keys(&self) -> &[AuthorityKey] {
         match &self.kind {
             Kind::Keys(keys) => &keys.keys,
-            Kind::Keyless(_) => &[],
+            Kind::Keyless(_) | Kind::Notation(_) => &[],
         }
     }
 
@@ -124,6 +127,7 @@ impl Kind {
                 let anchors = keyless.anchors().iter().map(Certificate::fingerprint);
                 anchors.chain(keyless.trust_root().map(of_root)).collect()
             }
+            Self::Notation(trust) => trust.fingerprints().collect(),
         }
     }
 }
@@ -174,9 +178,17 @@ impl<'t> Folder<'t> {
         file
     }
 
+    /// `files` make up the policy too: those in a folder that it names.
+    pub(super) fn also(&mut self, files: impl Iterator<Item = PathBuf>) {
+        self.files.extend(files);
+    }
+
     /// Every file that was named.
     pub(super) fn into_files(self) -> Vec<PathBuf> {
-        self.files
+        let mut files = self.files;
+        files.sort();
+        files.dedup();
+        files
     }
 }
 
@@ -201,7 +213,8 @@ impl Reader<'_> {
             Shape::Keys => self.keys(&section).map(Kind::Keys),
             Shape::Keyless => keyless::read(&section, &mut self.folder, &mut self.roots)
                 .map(|keyless| Kind::Keyless(Box::new(keyless))),
-            Shape::Notation => notation(&section),
+            Shape::Notation => notation::read(&section, &mut self.folder)
+                .map(|trust| Kind::Notation(Box::new(trust))),
         };
         section.finish();
         let place = field.place.clone();
@@ -362,20 +375,4 @@ fn shape_of(section: &Section<'_, '_>) -> Option<Shape> {
             None
         }
     }
-}
-
-fn notation(section: &Section<'_, '_>) -> Option<Kind> {
-    let store = section.field("notation")?.section()?;
-    for name in ["trust_store", "identities"] {
-        if store.present(&[name]).is_empty() {
-            store.problem(format!("has no `{name}`"), "name whom to trust");
-        }
-    }
-    for name in ["trust_store", "identities", "tsa"] {
-        store.field(name).and_then(|field| field.texts());
-    }
-    store.field("level").and_then(|level| level.word(&[("strict", ()), ("permissive", ())]));
-    store.finish();
-    section.problem("Notation authorities are not supported yet", "use a `key` authority");
-    None
 }

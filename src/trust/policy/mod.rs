@@ -13,6 +13,7 @@ mod check;
 mod document;
 mod keyless;
 mod matcher;
+mod notation;
 mod pattern;
 mod problem;
 mod require;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    authority::{Authority, AuthorityKey},
+    authority::{Authority, AuthorityKey, Kind},
     check::Parts,
     document::{Place, Report},
     pattern::{Pattern, is_configured},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     oci::UpstreamTable,
     timestamp::Timestamp,
-    trust::{Mode, keys::Fingerprint, places::Offer, words::listed},
+    trust::{Ending, Mode, NotationTrust, keys::Fingerprint, places::Offer, words::listed},
 };
 
 /// Reports what is wrong or doubtful about `parts` as a whole.
@@ -76,6 +76,9 @@ impl Scale<'_> {
         let used: BTreeSet<&Arc<str>> =
             self.parts.rules.iter().flat_map(|rule| rule.require.authorities()).collect();
         for authority in &self.parts.authorities {
+            if let Kind::Notation(trust) = &authority.kind {
+                self.notation(authority, trust);
+            }
             let keys = authority.keys();
             if !keys.is_empty() && keys.iter().all(|key| key.window.has_ended(self.now)) {
                 let what = "none of its keys can ever be valid again: every window has ended";
@@ -90,6 +93,29 @@ impl Scale<'_> {
                 self.report.warning(&authority.place, WarningKind::UnusedAuthority, what);
             }
             authority.keys().iter().for_each(|key| self.window(authority, key));
+        }
+    }
+
+    /// Certificates and revocation lists that end, and whom an authority lets in by mistake.
+    fn notation(&self, authority: &Authority, trust: &NotationTrust) {
+        let warn = |kind, what| self.report.warning(&authority.place, kind, what);
+        for Ending { what, at } in trust.endings() {
+            if at < self.now {
+                warn(WarningKind::TrustEnded, format!("the {what} ended at {}", Timestamp(at)));
+            } else if at <= self.now + SOON {
+                warn(
+                    WarningKind::TrustEnding,
+                    format!("the {what} ends soon, at {}", Timestamp(at)),
+                );
+            }
+        }
+        if trust.trusts_everybody() {
+            let what = "lets in everybody whom its certificates vouch for: `identities` is `*`";
+            warn(WarningKind::LooseIdentity, what.to_owned());
+        }
+        if !trust.can_count(self.now) {
+            let what = "no signature can count for it any more: every certificate that it trusts has ended";
+            self.report.problem(&authority.place, what, "add a current one, or take it out");
         }
     }
 

@@ -61,7 +61,7 @@ impl<'p> Identified<'p> {
     fn all(policy: &'p Policy) -> impl Iterator<Item = Self> {
         policy.authorities().iter().filter_map(|authority| match &authority.kind {
             Kind::Keyless(keyless) => Some(Self { authority, keyless }),
-            Kind::Keys(_) => None,
+            Kind::Keys(_) | Kind::Notation(_) => None,
         })
     }
 

@@ -611,10 +611,6 @@ fn g19_a_certificate_is_one_and_nothing_else() {
 fn says_that_a_signature_of_another_format_was_seen() {
     let policy = policy("require = \"a\"", &[("a", &key())]);
     for (kind, words) in [
-        (
-            "application/vnd.cncf.notary.signature",
-            "only a Notation signature, a format that is not",
-        ),
         ("application/vnd.dev.sigstore.bundle+json;version=0.1", "of another version than 0.3"),
         ("application/vnd.dev.sigstore.bundle+json;version=0.2", "of another version than 0.3"),
     ] {
