@@ -15,6 +15,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
+    attestation::MAX_ATTESTATION,
     bundle,
     classic::SIGNATURE,
     evidence::MAX_SIGNATURES,
@@ -100,7 +101,7 @@ impl Kind {
             Self::SimpleSigning => 64 << 10,
             Self::Jws => 1 << 20,
             // Attestations carry whole bills of materials.
-            Self::Bundle | Self::Dsse => bundle::MAX_ATTESTATION as u64,
+            Self::Bundle | Self::Dsse => MAX_ATTESTATION as u64,
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     evidence::RawSignature,
     format::{Limits, WireFormat},
     json::Malformed,
-    log::{self, LogEntry},
+    log::{self, LogEntry, Signed},
     payload::{MAX_PAYLOAD_SIZE, Payload},
     steps::{Claim, Fault, Parsed},
 };
@@ -39,7 +39,7 @@ impl WireFormat for Classic {
     }
 
     fn limits(&self, media_type: &str) -> Option<Limits> {
-        let limits = Limits { signature: MAX_PAYLOAD_SIZE, other: MAX_PAYLOAD_SIZE };
+        let limits = Limits { signature: MAX_PAYLOAD_SIZE, attestation: MAX_PAYLOAD_SIZE };
         (media_type == COSIGN_SIMPLE_SIGNING).then_some(limits)
     }
 
@@ -65,29 +65,31 @@ impl WireFormat for Classic {
         let signature = STANDARD
             .decode(signature)
             .map_err(|_| Fault::invalid("is not standard base64, padded and without spaces"))?;
+        let signed = Signed { signature: &signature, message: &raw.payload, payload: None };
         let entry = annotation(LOG_ENTRY)
-            .map(|text| LogEntry::parse(text, &signature, &raw.payload))
+            .map(|text| LogEntry::parse(text, &signed))
             .transpose()
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
         let remark = log::remark(entry.is_some(), annotation(TIMESTAMP).is_some());
         let entries = entry.into_iter().collect();
         let message = raw.payload.clone();
-        Ok(Parsed { message, signature, entries, remark, claim: read_claim })
+        let (predicate_type, claim) = (None, read_claim);
+        Ok(Parsed { message, signature, entries, remark, predicate_type, claim })
     }
 }
 
 fn read_claim(message: &[u8]) -> Result<Claim, Malformed> {
     let Payload { digest, reference } = Payload::parse(message)?;
-    Ok(Claim { digests: vec![digest], reference: Some(reference) })
+    Ok(Claim { digests: vec![digest], reference: Some(reference), statement: None })
 }
 
 /// The annotation that holds the signature in base64.
 pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The annotation that holds a keyless signer's certificate.
-const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+pub(super) const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 /// The annotation that holds Rekor's promise.
-const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
+pub(super) const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
 /// The annotation that holds an RFC 3161 timestamp.
-const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+pub(super) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 /// Characters of a signature in base64. RSA with 8192 bits has 1,368.
 const MAX_SIGNATURE: usize = 8 << 10;

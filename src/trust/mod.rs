@@ -19,6 +19,7 @@
 //! Judging costs up to 64 signatures times the keys that a rule asks, each 0.1 to 0.5 ms.
 
 mod artifact;
+mod attestation;
 mod bundle;
 mod classic;
 mod evidence;
@@ -48,14 +49,15 @@ mod words;
 
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
+    attestation::{Condition, Mistake, PredicateType, ShortName},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
     outright::{
         content_deny_listed, failed, readable_artifact, unreachable, unresolved, unsupported,
     },
     policy::{
-        Authority, AuthorityKey, Denial, Denied, Exception, Group, Kind, Pattern, PatternError,
-        Place, Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind,
-        Window,
+        Attestation, Authority, AuthorityKey, Denial, Denied, Exception, Group, Kind, Pattern,
+        PatternError, Place, Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning,
+        WarningKind, Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
     verify::decide,

@@ -70,7 +70,7 @@ fn judge(
 /// Why the judgement ends, and who fills which place.
 fn settle(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> (Reason, Vec<Filled>) {
     let require = &case.rule.require;
-    let offers: Vec<_> = hearing.parties.iter().map(Party::offer).collect();
+    let offers = Party::offers(&hearing.parties);
     let fill = |insecure| {
         let free = Free { insecure, pinned: Some(case.digest) };
         places::fill(require, &offers, free)
@@ -101,10 +101,13 @@ fn unmet(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> Reason {
     if let Some(reason) = failures.min() {
         return reason;
     }
+    if hearing.is_contradicted() {
+        return Reason::ConditionFalse;
+    }
     if !hearing.parties.is_empty() {
         return Reason::BelowThreshold;
     }
-    hearing.closest_fault().map_or(Reason::NoSignature, |fault| fault.reason)
+    hearing.closest().map_or(Reason::NoSignature, |refused| refused.fault.reason)
 }
 
 fn verdict(
@@ -117,8 +120,9 @@ fn verdict(
     let Case { policy, rule, image, digest, now } = case;
     let places = Places {
         parties: &hearing.parties,
+        offers: &Party::offers(&hearing.parties),
         filled,
-        faults: &|authority| hearing.fault_of(authority),
+        faults: &|authority, within| hearing.fault_of(authority, within),
         free: Free { insecure: reason == Reason::InsecureRule, pinned: Some(digest) },
     };
     let tree = places.node(&rule.require);
@@ -131,6 +135,7 @@ fn verdict(
     };
     let mut signed_by: Vec<_> = filled.iter().map(|place| place.authority.to_string()).collect();
     signed_by.sort();
+    signed_by.dedup();
     Verdict {
         outcome: if enforced { reason.outcome() } else { Outcome::Admitted },
         reason,

@@ -123,6 +123,8 @@ pub(super) struct RawSignature {
     pub(super) manifest: Digest,
     /// What `payload` is fetched by.
     pub(super) digest: Digest,
+    /// What the payload claims to be.
+    pub(super) media_type: String,
     pub(super) annotations: HashMap<String, String>,
     pub(super) payload: Bytes,
     /// The manifest that is judged, where the signature is over its very bytes.
@@ -159,7 +161,8 @@ pub async fn gather<S: EvidenceSource>(
 ) -> Evidence {
     match rule_that_asks(policy, image, digest, clock.now()) {
         Some(rule) => {
-            let subject = Subject { image, digest };
+            let attested = !rule.require.attestations().is_empty();
+            let subject = Subject { image, digest, attested };
             search(source, subject, &Place::all(rule, image), DEADLINE).await
         }
         None => Evidence::default(),

@@ -29,15 +29,11 @@ pub(super) struct LogEntry {
 }
 
 impl LogEntry {
-    /// Reads the annotation that came with `signature` over `payload`.
+    /// Reads the annotation that came with `signed`.
     ///
     /// # Errors
     /// When it is malformed, or is about something else.
-    pub(super) fn parse(
-        annotation: &str,
-        signature: &[u8],
-        payload: &[u8],
-    ) -> Result<Self, Malformed> {
+    pub(super) fn parse(annotation: &str, signed: &Signed<'_>) -> Result<Self, Malformed> {
         if annotation.len() > MAX_ANNOTATION {
             return Err(Malformed("it is larger than 64 KiB".to_owned()));
         }
@@ -49,12 +45,11 @@ impl LogEntry {
         time.integer("`integratedTime`")?;
         index.integer("`logIndex`")?;
         log.text("`logID`")?;
-        let signed = Signed { signature, message: payload, payload: None };
-        let body = Body::parse(&body.base64("`body`")?, &signed)?;
-        if body.kind != Kind::HashedRekord1 {
-            return Err(Malformed("it is not a `hashedrekord` 0.0.1".to_owned()));
+        let body = Body::parse(&body.base64("`body`")?, signed)?;
+        match (body.kind, signed.payload) {
+            (Kind::HashedRekord1, None) | (Kind::Dsse | Kind::Intoto, Some(_)) => Ok(body.entry),
+            _ => Err(Malformed("it is of a kind that is not for this".to_owned())),
         }
-        Ok(body.entry)
     }
 
     /// Whether the entry says that `key` has signed.
@@ -127,7 +122,8 @@ z6VW8bOKbW5Nvs3KgE75ztsxCkJXG4OxcYWFsGvHHLtDRkkYOE2ie1u0Yg==
     }
 
     fn read(annotation: &str) -> Result<LogEntry, Malformed> {
-        LogEntry::parse(annotation, SIGNATURE, PAYLOAD)
+        let signed = Signed { signature: SIGNATURE, message: PAYLOAD, payload: None };
+        LogEntry::parse(annotation, &signed)
     }
 
     #[test]
@@ -139,8 +135,12 @@ z6VW8bOKbW5Nvs3KgE75ztsxCkJXG4OxcYWFsGvHHLtDRkkYOE2ie1u0Yg==
     #[test]
     fn g10_refuses_an_entry_about_something_else() {
         let entry = annotation(&body());
-        assert!(LogEntry::parse(&entry, b"another signature", PAYLOAD).is_err());
-        assert!(LogEntry::parse(&entry, SIGNATURE, b"another payload").is_err());
+        for (signature, message) in
+            [(&b"another signature"[..], PAYLOAD), (SIGNATURE, &b"another payload"[..])]
+        {
+            let signed = Signed { signature, message, payload: None };
+            assert!(LogEntry::parse(&entry, &signed).is_err());
+        }
         let other_hash = hex_of(&sha2::Sha256::digest(b"another payload"));
         let our_hash = hex_of(&sha2::Sha256::digest(PAYLOAD));
         for (what, with) in [

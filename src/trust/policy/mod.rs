@@ -8,6 +8,7 @@
 //! upstreams by whose names it is understood, and the release that understands it;
 //! [`Policy::trust_hash`] covers the keys. A verdict that was made under other hashes is no verdict.
 
+mod attestation;
 mod authority;
 mod check;
 mod document;
@@ -25,8 +26,8 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use self::{authority::read_bounded, check::Parts, document::Report};
 pub use self::{
+    attestation::Attestation,
     authority::{Authority, AuthorityKey, Kind, Window},
     document::Place,
     pattern::{Pattern, PatternError},
@@ -35,6 +36,7 @@ pub use self::{
     rule::{Denial, Denied, Exception, Rule, SignedAs},
     weigh::SOON,
 };
+use self::{authority::read_bounded, check::Parts, document::Report};
 use super::keys::{Fingerprint, PublicKey};
 use crate::oci::{Digest, ImageName, UpstreamTable, digest::hex_of};
 

@@ -276,7 +276,7 @@ fn formats(field: &Field<'_, '_>) -> Option<Vec<Format>> {
     if formats.iter().enumerate().any(|(at, format)| formats[..at].contains(format)) {
         field.problem("names a format twice", "name it once");
     }
-    if formats.iter().all(|format| judged(*format).is_none()) {
+    if formats.iter().all(|format| judged(*format).next().is_none()) {
         field.problem(
             "Notation signatures are not supported yet, so nothing would count",
             "add `\"cosign\"` or `\"bundle\"`",

@@ -19,7 +19,12 @@ use super::{
 use crate::{
     oci::UpstreamTable,
     timestamp::Timestamp,
-    trust::{Mode, keys::Fingerprint, places::Offer, words::listed},
+    trust::{
+        Mode,
+        keys::Fingerprint,
+        places::{Offer, Says},
+        words::listed,
+    },
 };
 
 /// Reports what is wrong or doubtful about `parts` as a whole.
@@ -143,13 +148,19 @@ impl Scale<'_> {
         if !names.iter().all(known) || rule.require.contains(&Require::Never) {
             return;
         }
-        let offers: Vec<_> = self
-            .keys()
-            .into_values()
-            .map(|authorities| Offer {
-                authorities: authorities.iter().map(|one| (one.name.clone(), None)).collect(),
-            })
-            .collect();
+        let mut offers = Vec::new();
+        for (party, authorities) in self.keys().into_values().enumerate() {
+            let authorities: Vec<_> =
+                authorities.iter().map(|one| (one.name.clone(), None)).collect();
+            // Who has a key can sign, and can say everything that is asked of them.
+            let attested = rule.require.attestations().into_iter();
+            let says = attested.map(|one| Says::Attested(vec![(one.clone(), None)]));
+            offers.extend(says.chain([Says::Signed]).map(|says| Offer {
+                authorities: authorities.clone(),
+                party,
+                says,
+            }));
+        }
         if !can_be_met(&rule.require, &offers) {
             self.report.problem(
                 &rule.place,
