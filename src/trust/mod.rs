@@ -22,6 +22,7 @@ mod artifact;
 mod attestation;
 mod bundle;
 mod classic;
+mod der;
 mod evidence;
 #[cfg(test)]
 mod fixtures;
@@ -36,9 +37,11 @@ mod payload;
 mod pem;
 mod places;
 mod policy;
+mod root;
 mod sentence;
 mod signer;
 pub mod signing;
+
 mod steps;
 mod tree;
 #[cfg(test)]
@@ -46,13 +49,15 @@ mod vectors;
 mod verdict;
 mod verify;
 mod words;
+mod x509;
 
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
     attestation::{Condition, Mistake, PredicateType, ShortName},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
     outright::{
-        content_deny_listed, failed, readable_artifact, unreachable, unresolved, unsupported,
+        content_deny_listed, deny_listed, failed, readable_artifact, unreachable, unresolved,
+        unsupported,
     },
     policy::{
         Attestation, Authority, AuthorityKey, Denial, Denied, Exception, Group, Kind, Pattern,

@@ -31,7 +31,7 @@ pub(super) fn decode<'l>(text: &[u8], labels: &[&'l str]) -> Result<(&'l str, Ve
         if line.starts_with("-----") {
             return Err(PemError::SeveralBlocks);
         }
-        if line.is_empty() || line.len() > MAX_LINE {
+        if line.is_empty() {
             return Err(PemError::Body);
         }
         body.push_str(line);
@@ -86,8 +86,6 @@ pub enum PemError {
 
 /// RFC 7468, 2: characters in a line that is written.
 const LINE: usize = 64;
-/// Characters in a line that is read.
-const MAX_LINE: usize = 76;
 
 #[cfg(test)]
 mod tests {

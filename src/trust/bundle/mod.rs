@@ -94,7 +94,7 @@ impl WireFormat for Bundle {
         }
         let signed =
             Signed { signature: &signature, message: &message, payload: payload.as_deref() };
-        let entries = material.entries.iter().map(|entry| entry.check(&signed));
+        let entries = material.entries.into_iter().map(|record| record.about(&signed));
         let entries = entries
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
