@@ -10,7 +10,7 @@ use super::{
     format::reader_of,
     policy::{Attestation, Policy, Rule},
     signer::Party,
-    steps::{Candidates, Fault, Parsed, Vote, name_of_key, shortened},
+    steps::{Candidates, Fault, Parsed, Vote, distance, shortened},
     tree::WhyNot,
     verdict::Finding,
 };
@@ -198,7 +198,7 @@ impl<'c> Hearing<'c> {
             Fault::new(Reason::NoSignature, "a signature in a format that is not supported yet")
         })?;
         let parsed = format.parse(raw)?;
-        signer.remark = parsed.remark;
+        signer.remark = candidates.remark(&parsed);
         signer.about = about(case.rule, parsed.predicate_type.as_deref())?;
         let authentic = parsed.authenticate(candidates).map_err(|refused| {
             let (parsed, fault) = *refused;
@@ -270,8 +270,7 @@ impl<'c> Hearing<'c> {
         if fault.reason != Reason::SignerNotTrusted || self.refused.len() >= MAX_EXPLAINED {
             return fault;
         }
-        let Some(key) = policy.keys().iter().find(|key| parsed.is_by(key)) else { return fault };
-        let name = name_of_key(key);
+        let Some(name) = parsed.known_to(policy) else { return fault };
         let detail = format!("is by {name}, whom the rule does not ask");
         signer.name = Some(name);
         Fault::new(Reason::SignerNotTrusted, detail)
@@ -329,19 +328,6 @@ fn finding(place: &str, format: Format, found: bool, detail: &str) -> Finding {
         why_not: None,
         detail: detail.to_owned(),
         signer: None,
-    }
-}
-
-/// How far a signature with this fault is from counting.
-const fn distance(reason: Reason) -> u8 {
-    match reason {
-        Reason::ConditionFalse => 0,
-        Reason::NameMismatch => 1,
-        Reason::DenyList => 2,
-        Reason::DigestMismatch => 3,
-        Reason::TimeOutsideValidity => 4,
-        Reason::SignerNotTrusted => 5,
-        _ => 6,
     }
 }
 

@@ -42,6 +42,7 @@ mod sentence;
 mod signer;
 pub mod signing;
 
+mod stamp;
 mod steps;
 mod tree;
 #[cfg(test)]
@@ -60,8 +61,9 @@ pub use self::{
         unsupported,
     },
     policy::{
-        Attestation, Authority, AuthorityKey, Denial, Denied, Exception, Group, Kind, Pattern,
-        PatternError, Place, Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning,
+        Anchors, Attestation, Authority, AuthorityKey, Certifier, Denial, Denied, Exception, Group,
+        Keyless, Keys, Kind, Matcher, MatcherError, Pattern, PatternError, Place, Policy, Problem,
+        Quantity, Require, Rule, SOON, SignedAs, SubjectMatcher, TrustRoot, Wanted, Warning,
         WarningKind, Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},

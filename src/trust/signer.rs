@@ -11,6 +11,7 @@ use super::{
     keys::Fingerprint,
     places::{Offer, Says},
     policy::{Attestation, Authority},
+    root::LogId,
     words::listed,
 };
 use crate::oci::Digest;
@@ -29,6 +30,10 @@ pub(super) struct Signer {
 /// Something that belongs to one party only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Material {
+    /// A log's entry: the log, and the place in it.
+    Entry(LogId, u64),
+    /// Whom a certificate names.
+    Identity(String),
     /// The key that signed.
     Key(Fingerprint),
     /// The signature's bytes.

@@ -3,30 +3,38 @@
 //! | step | gives | afterwards it is known that |
 //! | --- | --- | --- |
 //! | parse, bounded | [`Parsed`] | it has the form of a signature; nothing in it is true yet |
-//! | authenticate the bytes | [`Authentic`] | whoever it names signed exactly these bytes |
+//! | authenticate the bytes | [`Authentic`] | a key, or the key in a certificate, signed exactly these bytes |
 //! | authenticate the signer at a time | [`Timely`] | that signer speaks for authorities of the rule |
 //! | bind | [`Bound`] | the bytes speak of the manifest that is judged |
 //! | authorize | [`Vote`] | whom it speaks for may vouch for this repository, and meant it |
 //!
 //! Each type can be made from the one before and from nothing else, so no wire format can leave a step
 //! out. A format does the first step and says how to read its claim. The second and third differ by
-//! what a signer is known by, and have a file for each ([`key`]); the last two are here, once.
+//! what a signer is known by, and have a file for each ([`key`], [`certificate`]), with what both ask of
+//! logs and timestamps in [`witness`]; the last two are here, once.
 
+mod certificate;
 mod key;
+mod witness;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
-use self::key::KeyCandidate;
+pub(super) use self::certificate::Chain;
+use self::{
+    certificate::{Holder, Identified},
+    key::KeyCandidate,
+};
 use super::{
     Reason,
     attestation::statement::Statement,
     json::Malformed,
-    log::LogEntry,
+    keys::Fingerprint,
+    log::{self, LogEntry},
     named::Named,
-    policy::{Policy, Rule, SignedAs, TrustedKey},
-    signer::{Party, Signer, Voice, names_of},
+    policy::{Policy, Rule, SignedAs},
+    signer::{Material, Party, Signer, Voice, names_of},
 };
 use crate::oci::{Digest, ImageName};
 
@@ -36,15 +44,28 @@ pub(super) struct Parsed {
     /// The exact bytes that were signed.
     pub(super) message: Bytes,
     pub(super) signature: Vec<u8>,
+    /// By what its signer is known.
+    pub(super) signer: SignedBy,
     /// The log entries that came along.
     pub(super) entries: Vec<LogEntry>,
-    /// What came along and cannot be verified.
-    pub(super) remark: Option<&'static str>,
+    /// The timestamps that came along: each a DER `TimeStampResp`.
+    pub(super) timestamps: Vec<Vec<u8>>,
+    /// What the timestamps are over.
+    pub(super) stamped: Bytes,
     /// The type of attestation that it says it is; `None` for a signature. A hint until it is read again
     /// from authentic bytes.
     pub(super) predicate_type: Option<String>,
     /// How to read what the signer says. Called on authentic bytes.
     pub(super) claim: fn(&[u8]) -> Result<Claim, Malformed>,
+}
+
+/// By what a signature says that its signer is known.
+#[derive(Debug)]
+pub(super) enum SignedBy {
+    /// A key, which the policy has.
+    Key,
+    /// A certificate, which came along.
+    Certificate(Box<Chain>),
 }
 
 /// What a signer says.
@@ -62,12 +83,23 @@ pub(super) struct Claim {
 #[derive(Debug)]
 pub(super) struct Candidates<'p> {
     keys: Vec<KeyCandidate<'p>>,
+    identified: Vec<Identified<'p>>,
 }
 
 impl<'p> Candidates<'p> {
     /// Those that `rule` asks.
     pub(super) fn of(policy: &'p Policy, rule: &Rule) -> Self {
-        Self { keys: KeyCandidate::all(policy, rule) }
+        let keys = KeyCandidate::asked(policy, rule);
+        Self { keys, identified: Identified::asked(policy, rule) }
+    }
+
+    /// What is to be said about what came with `parsed` and nobody verifies: whoever is asked by keys
+    /// alone has no trust root, and needs none.
+    pub(super) fn remark(&self, parsed: &Parsed) -> Option<&'static str> {
+        let is_unheard = matches!(parsed.signer, SignedBy::Key)
+            && !self.keys.iter().any(KeyCandidate::has_trust_root);
+        let (entries, timestamps) = (&parsed.entries, &parsed.timestamps);
+        log::remark(!entries.is_empty(), !timestamps.is_empty()).filter(|_| is_unheard)
     }
 }
 
@@ -99,6 +131,7 @@ pub(super) struct Authentic<'c, 'p> {
 /// By what the signer is known.
 #[derive(Debug)]
 enum Author<'c, 'p> {
+    Certificate(Box<Chain>, Box<Holder<'p>>),
     Key(&'c KeyCandidate<'p>),
 }
 
@@ -137,15 +170,29 @@ impl Parsed {
         self,
         candidates: &'c Candidates<'p>,
     ) -> Result<Authentic<'c, 'p>, Box<(Self, Fault)>> {
-        match key::author_of(&self, &candidates.keys) {
-            Ok(candidate) => Ok(Authentic { parsed: self, author: Author::Key(candidate) }),
+        let author = match &self.signer {
+            SignedBy::Key => key::author_of(&self, &candidates.keys).map(Author::Key),
+            SignedBy::Certificate(chain) => Holder::of(&self, chain, &candidates.identified)
+                .map(|holder| Author::Certificate(chain.clone(), Box::new(holder))),
+        };
+        match author {
+            Ok(author) => Ok(Authentic { parsed: self, author }),
             Err(fault) => Err(Box::new((self, fault))),
         }
     }
 
-    /// Whether `key` signed the bytes: to tell who it was when it was nobody who is asked.
-    pub(super) fn is_by(&self, key: &TrustedKey) -> bool {
-        key.key.verifies(&self.message, &self.signature)
+    /// Whom `policy` knows by what is said here about the signer: to tell who it was when it was nobody
+    /// who is asked.
+    pub(super) fn known_to(&self, policy: &Policy) -> Option<String> {
+        match &self.signer {
+            SignedBy::Key => key::known(policy, self),
+            SignedBy::Certificate(chain) => certificate::known(policy, chain),
+        }
+    }
+
+    /// What of it belongs to one party only, when `key` has signed it.
+    fn material(&self, key: Fingerprint) -> BTreeSet<Material> {
+        [Material::Key(key), Material::Signature(Digest::of(&self.signature))].into()
     }
 }
 
@@ -153,13 +200,15 @@ impl<'p> Authentic<'_, 'p> {
     /// What the signer is called.
     pub(super) fn signer(&self) -> String {
         match &self.author {
-            Author::Key(candidate) => key::name_of(candidate.key),
+            Author::Certificate(_, holder) => holder.name(),
+            Author::Key(candidate) => candidate.name(),
         }
     }
 
     /// The authorities whose signature it would be.
     pub(super) fn authorities(&self) -> Vec<Arc<str>> {
         match &self.author {
+            Author::Certificate(_, holder) => holder.authorities(),
             Author::Key(candidate) => candidate.authorities(),
         }
     }
@@ -170,6 +219,7 @@ impl<'p> Authentic<'_, 'p> {
     /// When for nobody.
     pub(super) fn at(self, now: SystemTime) -> Result<Timely<'p>, Fault> {
         let (signer, voices) = match &self.author {
+            Author::Certificate(chain, holder) => holder.at(&self.parsed, chain, now)?,
             Author::Key(candidate) => candidate.at(&self.parsed, now)?,
         };
         Ok(Timely { parsed: self.parsed, signer, voices })
@@ -290,4 +340,21 @@ pub(super) fn shortened(text: &str) -> String {
     if text.chars().count() > MOST { format!("{short}...") } else { short }
 }
 
-pub(super) use self::key::name_of as name_of_key;
+/// The one of `faults` that came closest to counting.
+fn closest(faults: Vec<Fault>) -> Fault {
+    let closest = faults.into_iter().min_by_key(|fault| distance(fault.reason));
+    closest.unwrap_or_else(|| Fault::new(Reason::SignerNotTrusted, "speaks for nobody"))
+}
+
+/// How far a signature with a fault of this kind is from counting: the later the step, the closer.
+pub(super) const fn distance(reason: Reason) -> u8 {
+    match reason {
+        Reason::ConditionFalse => 0,
+        Reason::NameMismatch => 1,
+        Reason::DenyList => 2,
+        Reason::DigestMismatch => 3,
+        Reason::TimeOutsideValidity => 4,
+        Reason::SignerNotTrusted => 5,
+        _ => 6,
+    }
+}

@@ -7,6 +7,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -104,7 +105,11 @@ fn unmet(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> Reason {
     if hearing.is_contradicted() {
         return Reason::ConditionFalse;
     }
-    if !hearing.parties.is_empty() {
+    let offers = Party::offers(&hearing.parties);
+    let is_filled = |(name, attestation): (&Arc<str>, Option<&Arc<_>>)| {
+        offers.iter().any(|offer| offer.speaks(name, attestation).is_some())
+    };
+    if require.places().into_iter().any(is_filled) {
         return Reason::BelowThreshold;
     }
     hearing.closest().map_or(Reason::NoSignature, |refused| refused.fault.reason)

@@ -5,6 +5,7 @@
 
 mod admin;
 mod arrows;
+mod attestations;
 mod audit;
 mod cli;
 mod conditional;

@@ -13,12 +13,12 @@ use super::{
 use crate::{
     oci::{media_type::DSSE_ENVELOPE, reference::CosignSuffix},
     trust::{
-        Format, Reason,
-        classic::{CERTIFICATE, LOG_ENTRY, TIMESTAMP},
+        Format,
+        classic::{CERTIFICATE, CHAIN, LOG_ENTRY, TIMESTAMP, read_signer, read_timestamp},
         evidence::RawSignature,
         format::{Limits, WireFormat},
         json::Json,
-        log::{self, LogEntry, Signed},
+        log::{LogEntry, Signed},
         steps::{Fault, Parsed},
     },
 };
@@ -65,10 +65,6 @@ impl WireFormat for Attached {
             return Err(Fault::invalid("is a signature where attestations are kept"));
         };
         let annotation = |name: &str| raw.annotations.get(name).map(String::as_str);
-        if annotation(CERTIFICATE).is_some() {
-            let detail = "is keyless, which is not supported yet";
-            return Err(Fault::new(Reason::SignerNotTrusted, detail));
-        }
         let message = envelope.message();
         let signed = Signed {
             signature: &envelope.signature,
@@ -78,12 +74,21 @@ impl WireFormat for Attached {
         let entry = annotation(LOG_ENTRY).map(|text| LogEntry::parse(text, &signed)).transpose();
         let entry = entry
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
-        let remark = log::remark(entry.is_some(), annotation(TIMESTAMP).is_some());
+        let timestamp = annotation(TIMESTAMP)
+            .map(read_timestamp)
+            .transpose()
+            .map_err(|error| Fault::invalid(format!("comes with a wrong timestamp: {error}")))?;
+        let signer = read_signer(annotation(CERTIFICATE), annotation(CHAIN)).map_err(|error| {
+            Fault::invalid(format!("comes with a malformed certificate: {error}"))
+        })?;
         Ok(Parsed {
             message: message.into(),
+            // There is no signature beside the envelope to be stamped, so the envelope is.
+            stamped: raw.payload.clone(),
             signature: envelope.signature,
+            signer,
             entries: entry.into_iter().collect(),
-            remark,
+            timestamps: timestamp.into_iter().collect(),
             predicate_type: Some(kind),
             claim: claim_of(true),
         })

@@ -4,24 +4,17 @@
 use crate::trust::{
     json::{Json, Malformed, Members},
     log::Record,
+    steps::{Chain, SignedBy},
+    x509::Certificate,
 };
 
 /// What came with a signature.
 #[derive(Debug)]
 pub(super) struct Material {
-    pub(super) signer: Signer,
+    pub(super) signer: SignedBy,
     pub(super) entries: Vec<Record>,
-    pub(super) has_timestamp: bool,
-}
-
-/// By what the signer is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signer {
-    /// A certificate, in the bundle.
-    Certificate,
-    /// A key, which is not in the bundle: the policy has it. What the bundle says about it is a hint
-    /// that nobody has signed, and is not looked at (G-26).
-    Key,
+    /// Each a DER `TimeStampResp`.
+    pub(super) timestamps: Vec<Vec<u8>>,
 }
 
 impl Material {
@@ -37,59 +30,65 @@ impl Material {
             None => Vec::new(),
         };
         let entries = entries.into_iter().map(Record::of_bundle).collect::<Result<_, _>>()?;
-        let has_timestamp = match members.take("timestampVerificationData") {
-            Some(data) => has_timestamp(data)?,
-            None => false,
+        let timestamps = match members.take("timestampVerificationData") {
+            Some(data) => read_timestamps(data)?,
+            None => Vec::new(),
         };
         members.finish()?;
-        Ok(Self { signer, entries, has_timestamp })
+        Ok(Self { signer, entries, timestamps })
     }
 }
 
-fn read_signer(members: &mut Members<'_>) -> Result<Signer, Malformed> {
+/// A key is not in the bundle: the policy has it. What the bundle says about it is a hint that nobody has
+/// signed, and is not looked at (G-26).
+fn read_signer(members: &mut Members<'_>) -> Result<SignedBy, Malformed> {
     let names = ["publicKey", "certificate", "x509CertificateChain"];
     match names.map(|name| members.take(name)) {
         [Some(key), None, None] => {
             let mut key = Members::of(key, "`publicKey`")?;
             key.take("hint").map(|hint| hint.text("`hint`")).transpose()?;
             key.finish()?;
-            Ok(Signer::Key)
+            Ok(SignedBy::Key)
         }
-        [None, Some(certificate), None] => check_certificate(certificate),
-        [None, None, Some(chain)] => {
-            let [chain] = chain.members("`x509CertificateChain`", ["certificates"])?;
-            let chain = chain.list("`certificates`", MAX_CHAIN)?;
-            if chain.is_empty() {
-                return Err(Malformed("`certificates` is empty".to_owned()));
-            }
-            chain.into_iter().try_for_each(|one| check_certificate(one).map(drop))?;
-            Ok(Signer::Certificate)
+        [None, Some(certificate), None] => {
+            let chain = Chain { leaf: read_certificate(certificate)?, intermediates: Vec::new() };
+            Ok(SignedBy::Certificate(Box::new(chain)))
         }
+        [None, None, Some(chain)] => read_chain(chain),
         _ => Err(Malformed("it does not name exactly one signer".to_owned())),
     }
 }
 
-fn check_certificate(certificate: Json) -> Result<Signer, Malformed> {
-    let [bytes] = certificate.members("`certificate`", ["rawBytes"])?;
-    if bytes.base64("`rawBytes`")?.len() > MAX_CERTIFICATE {
-        return Err(Malformed("a certificate is larger than 16 KiB".to_owned()));
+/// A chain comes without its root, which nobody would believe because it came along.
+fn read_chain(chain: Json) -> Result<SignedBy, Malformed> {
+    let [chain] = chain.members("`x509CertificateChain`", ["certificates"])?;
+    let chain = chain.list("`certificates`", MAX_CHAIN)?;
+    let mut chain = chain.into_iter().map(read_certificate);
+    let leaf = chain.next().ok_or_else(|| Malformed("`certificates` is empty".to_owned()))??;
+    let intermediates = chain.collect::<Result<Vec<_>, _>>()?;
+    if intermediates.iter().any(Certificate::is_self_issued) {
+        return Err(Malformed("`certificates` holds a root".to_owned()));
     }
-    Ok(Signer::Certificate)
+    Ok(SignedBy::Certificate(Box::new(Chain { leaf, intermediates })))
 }
 
-fn has_timestamp(data: Json) -> Result<bool, Malformed> {
+fn read_certificate(certificate: Json) -> Result<Certificate, Malformed> {
+    let [bytes] = certificate.members("`certificate`", ["rawBytes"])?;
+    Certificate::from_der(&bytes.base64("`rawBytes`")?)
+}
+
+fn read_timestamps(data: Json) -> Result<Vec<Vec<u8>>, Malformed> {
     let mut members = Members::of(data, "`timestampVerificationData`")?;
     let timestamps = match members.take("rfc3161Timestamps") {
         Some(timestamps) => timestamps.list("`rfc3161Timestamps`", MAX_TIMESTAMPS)?,
         None => Vec::new(),
     };
     members.finish()?;
-    let has_any = !timestamps.is_empty();
-    for timestamp in timestamps {
+    let read = |timestamp: Json| {
         let [timestamp] = timestamp.members("a timestamp", ["signedTimestamp"])?;
-        timestamp.base64("`signedTimestamp`")?;
-    }
-    Ok(has_any)
+        timestamp.base64("`signedTimestamp`")
+    };
+    timestamps.into_iter().map(read).collect()
 }
 
 /// Entries of one bundle.
@@ -98,5 +97,3 @@ const MAX_ENTRIES: usize = 8;
 const MAX_TIMESTAMPS: usize = 8;
 /// Certificates of a chain.
 const MAX_CHAIN: usize = 6;
-/// Bytes of a certificate.
-const MAX_CERTIFICATE: usize = 16 << 10;

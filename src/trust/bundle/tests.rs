@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     oci::digest::hex_of,
     trust::{
-        Outcome, Policy, Verdict,
+        Outcome, Policy, Reason, Verdict,
         attestation::statement::SIGNATURE,
         fixtures::{Registry, envelope, judge, key, message, policy},
         signing::PrivateKey,

@@ -14,13 +14,15 @@ use std::{
 
 use super::{
     document::{Field, Place, Section},
+    keyless::{self, Keyless},
     pattern::Pattern,
     rule::read_patterns,
+    trust_root::{TrustRoot, TrustRoots},
 };
 use crate::{
     oci::{ImageName, UpstreamTable},
     timestamp::Timestamp,
-    trust::{keys::PublicKey, words::listed},
+    trust::{keys::PublicKey, words::listed, x509::Certificate},
 };
 
 /// Someone who can vouch for images.
@@ -39,8 +41,36 @@ pub struct Authority {
 /// By what the signatures of an authority are known.
 #[derive(Clone, Debug)]
 pub enum Kind {
-    /// Public keys, in the order of the policy.
-    Keys(Vec<AuthorityKey>),
+    /// Public keys.
+    Keys(Keys),
+    /// A certificate that says who somebody is.
+    Keyless(Box<Keyless>),
+}
+
+/// The keys that speak for an authority.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// In the order of the policy.
+    pub keys: Vec<AuthorityKey>,
+    /// Whose logs and timestamps are believed, if anybody's.
+    pub trust_root: Option<Arc<TrustRoot>>,
+    /// Whether a log must have seen the signature.
+    pub log: Wanted,
+}
+
+/// Whether something may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It may; where it is there all the same, it must verify.
+    Optional,
+    /// It may not.
+    Required,
+}
+
+impl Wanted {
+    /// How a policy spells them.
+    pub(super) const WORDS: [(&'static str, Self); 2] =
+        [("required", Self::Required), ("optional", Self::Optional)];
 }
 
 /// A key that speaks for an authority, and when.
@@ -67,8 +97,10 @@ impl Authority {
     /// The keys that speak for it; none for who is not known by keys.
     #[must_use]
     pub fn keys(&self) -> &[AuthorityKey] {
-        let Kind::Keys(keys) = &self.kind;
-        keys
+        match &self.kind {
+            Kind::Keys(keys) => &keys.keys,
+            Kind::Keyless(_) => &[],
+        }
     }
 
     /// Whether it may vouch for `image`.
@@ -76,6 +108,23 @@ impl Authority {
     pub fn may_vouch_for(&self, image: &ImageName) -> bool {
         self.repositories.is_empty()
             || self.repositories.iter().any(|pattern| pattern.matches(image))
+    }
+}
+
+impl Kind {
+    /// What names everything that is trusted for its sake.
+    pub(super) fn material(&self) -> Vec<String> {
+        let of_root = |root: &Arc<TrustRoot>| root.root.hash().to_string();
+        match self {
+            Self::Keys(keys) => {
+                let each = keys.keys.iter().map(|key| key.key.fingerprint().to_string());
+                each.chain(keys.trust_root.as_ref().map(of_root)).collect()
+            }
+            Self::Keyless(keyless) => {
+                let anchors = keyless.anchors().iter().map(Certificate::fingerprint);
+                anchors.chain(keyless.trust_root().map(of_root)).collect()
+            }
+        }
     }
 }
 
@@ -104,13 +153,39 @@ impl fmt::Display for Window {
     }
 }
 
-/// Reads authorities, and the key files that they name.
+/// Where the files are that a policy names.
+#[derive(Debug)]
+pub(super) struct Folder<'t> {
+    path: &'t Path,
+    /// Every file that was named.
+    files: Vec<PathBuf>,
+}
+
+impl<'t> Folder<'t> {
+    /// The folder `path`.
+    pub(super) const fn new(path: &'t Path) -> Self {
+        Self { path, files: Vec::new() }
+    }
+
+    /// The file that `text` names, which makes up the policy from now on.
+    pub(super) fn file(&mut self, text: &str) -> PathBuf {
+        let file = self.path.join(text);
+        self.files.push(file.clone());
+        file
+    }
+
+    /// Every file that was named.
+    pub(super) fn into_files(self) -> Vec<PathBuf> {
+        self.files
+    }
+}
+
+/// Reads authorities, and the files that they name.
 #[derive(Debug)]
 pub(super) struct Reader<'t> {
-    pub(super) folder: &'t Path,
+    pub(super) folder: Folder<'t>,
     pub(super) table: &'t UpstreamTable,
-    /// Every key file that was named.
-    pub(super) files: Vec<PathBuf>,
+    pub(super) roots: TrustRoots,
 }
 
 impl Reader<'_> {
@@ -124,7 +199,8 @@ impl Reader<'_> {
         };
         let kind = match shape_of(&section)? {
             Shape::Keys => self.keys(&section).map(Kind::Keys),
-            Shape::Keyless => keyless(&section),
+            Shape::Keyless => keyless::read(&section, &mut self.folder, &mut self.roots)
+                .map(|keyless| Kind::Keyless(Box::new(keyless))),
             Shape::Notation => notation(&section),
         };
         section.finish();
@@ -132,15 +208,27 @@ impl Reader<'_> {
         Some(Authority { name: name.into(), place, kind: kind?, repositories: repositories? })
     }
 
-    fn keys(&mut self, section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
-        if let Some(log) = section.field("log")
-            && log.word(&LOG) == Some(Wanted::Required)
+    fn keys(&mut self, section: &Section<'_, '_>) -> Option<Keys> {
+        let root = section.field("trust_root");
+        let root = root.map(|field| self.roots.open(&mut self.folder, &field));
+        let log = match section.field("log") {
+            Some(field) => field.word(&Wanted::WORDS),
+            None => Some(Wanted::Optional),
+        };
+        let keys = self.listed_keys(section);
+        let trust_root = root.map_or(Some(None), |root| root.map(Some))?;
+        let keys = Keys { keys: keys?, trust_root, log: log? };
+        let has_log = keys.trust_root.as_ref().is_some_and(|root| !root.root.logs().is_empty());
+        if let Some(field) = section.field("log").filter(|_| keys.log == Wanted::Required)
+            && !has_log
         {
-            log.problem(
-                "log entries of key signatures cannot be verified yet, so they cannot be required",
-                "write `log = \"optional\"`",
-            );
+            let next_step = "write a `trust_root` that has one, or `log = \"optional\"`";
+            field.problem("no log is trusted, so none can be required", next_step);
         }
+        Some(keys)
+    }
+
+    fn listed_keys(&mut self, section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
         if let Some(field) = section.field("key") {
             let key = self.key(&field, field.text()?, Window::default())?;
             return Some(vec![key]);
@@ -179,8 +267,7 @@ impl Reader<'_> {
     }
 
     fn key(&mut self, field: &Field<'_, '_>, text: &str, window: Window) -> Option<AuthorityKey> {
-        let file = self.folder.join(text);
-        self.files.push(file.clone());
+        let file = self.folder.file(text);
         let content = match read_bounded(&file, MAX_KEY_FILE) {
             Ok(content) => content,
             Err(error) => {
@@ -229,14 +316,6 @@ enum Shape {
     Notation,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Optional,
-    Required,
-}
-
-const LOG: [(&str, Wanted); 2] = [("required", Wanted::Required), ("optional", Wanted::Optional)];
-
 fn check_name(name: &str, section: &Section<'_, '_>) {
     if [super::require::NEVER, super::require::INSECURE].contains(&name) {
         section.problem(format!("`{name}` is a word of the policy"), "choose another name");
@@ -255,7 +334,7 @@ fn shape_of(section: &Section<'_, '_>) -> Option<Shape> {
     let mut kinds = Vec::new();
     for (kind, members) in [
         (Shape::Keys, &["key", "keys"][..]),
-        (Shape::Keyless, &["issuer", "subject", "claims", "trust_root", "sct"]),
+        (Shape::Keyless, &keyless::MEMBERS),
         (Shape::Notation, &["notation"]),
     ] {
         let present = section.present(members);
@@ -283,27 +362,6 @@ fn shape_of(section: &Section<'_, '_>) -> Option<Shape> {
             None
         }
     }
-}
-
-fn keyless(section: &Section<'_, '_>) -> Option<Kind> {
-    for name in ["issuer", "subject"] {
-        if section.present(&[name]).is_empty() {
-            let next_step = "a keyless identity is an `issuer` and a `subject`, together";
-            section.problem(format!("has no `{name}`"), next_step);
-        }
-        section.field(name).and_then(|field| field.text());
-    }
-    if let Some(claims) = section.field("claims").and_then(|claims| claims.section()) {
-        for (_, claim) in claims.fields() {
-            claim.text();
-        }
-    }
-    section.field("trust_root").and_then(|root| root.text());
-    for name in ["log", "sct"] {
-        section.field(name).and_then(|field| field.word(&LOG));
-    }
-    section.problem("keyless authorities are not supported yet", "use a `key` authority");
-    None
 }
 
 fn notation(section: &Section<'_, '_>) -> Option<Kind> {

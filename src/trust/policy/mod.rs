@@ -12,10 +12,13 @@ mod attestation;
 mod authority;
 mod check;
 mod document;
+mod keyless;
+mod matcher;
 mod pattern;
 mod problem;
 mod require;
 mod rule;
+mod trust_root;
 mod weigh;
 
 use std::{
@@ -28,12 +31,15 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::{
     attestation::Attestation,
-    authority::{Authority, AuthorityKey, Kind, Window},
+    authority::{Authority, AuthorityKey, Keys, Kind, Wanted, Window},
     document::Place,
+    keyless::{Anchors, Certifier, Keyless, SubjectMatcher},
+    matcher::{Matcher, MatcherError},
     pattern::{Pattern, PatternError},
     problem::{Problem, Warning, WarningKind},
     require::{Group, Quantity, Require},
     rule::{Denial, Denied, Exception, Rule, SignedAs},
+    trust_root::TrustRoot,
     weigh::SOON,
 };
 use self::{authority::read_bounded, check::Parts, document::Report};
@@ -283,8 +289,8 @@ fn hash_of(text: &str, table: &UpstreamTable) -> String {
 fn trust_hash_of(authorities: &[Authority]) -> String {
     let mut hasher = Sha256::new();
     for authority in authorities {
-        for key in authority.keys() {
-            hasher.update(format!("{}\0{}\n", authority.name, key.key.fingerprint()));
+        for material in authority.kind.material() {
+            hasher.update(format!("{}\0{material}\n", authority.name));
         }
     }
     hex_of(&hasher.finalize())

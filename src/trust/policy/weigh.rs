@@ -81,7 +81,8 @@ impl Scale<'_> {
         let used: BTreeSet<&Arc<str>> =
             self.parts.rules.iter().flat_map(|rule| rule.require.authorities()).collect();
         for authority in &self.parts.authorities {
-            if authority.keys().iter().all(|key| key.window.has_ended(self.now)) {
+            let keys = authority.keys();
+            if !keys.is_empty() && keys.iter().all(|key| key.window.has_ended(self.now)) {
                 let what = "none of its keys can ever be valid again: every window has ended";
                 self.report.problem(
                     &authority.place,
@@ -148,11 +149,15 @@ impl Scale<'_> {
         if !names.iter().all(known) || rule.require.contains(&Require::Never) {
             return;
         }
+        let keys = self.keys().into_values();
+        // Who is known by a name may hold any number of certificates, and nobody else has that name.
+        let by_name = self.parts.authorities.iter().filter(|one| one.keys().is_empty());
+        let parties = keys.chain(by_name.map(|one| vec![one]));
         let mut offers = Vec::new();
-        for (party, authorities) in self.keys().into_values().enumerate() {
+        for (party, authorities) in parties.enumerate() {
             let authorities: Vec<_> =
                 authorities.iter().map(|one| (one.name.clone(), None)).collect();
-            // Who has a key can sign, and can say everything that is asked of them.
+            // Who can sign can say everything that is asked of them, too.
             let attested = rule.require.attestations().into_iter();
             let says = attested.map(|one| Says::Attested(vec![(one.clone(), None)]));
             offers.extend(says.chain([Says::Signed]).map(|says| Offer {

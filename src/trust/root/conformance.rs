@@ -10,6 +10,7 @@ use super::*;
 use crate::trust::{
     json::Json,
     log::{Logged, Record, Signed, count_receipts},
+    stamp::{Stamp, verify_response},
     vectors,
     x509::fulcio::{Identity, Subject},
 };
@@ -82,6 +83,18 @@ impl Case {
             Record::of_bundle(entry)?.about(&signed)?.verify(&self.root)
         };
         entries.iter().map(verify).collect::<Result<_, _>>().map_err(|error| error.0)
+    }
+
+    /// What the authorities vouch for, or why one does not.
+    fn stamps(&self) -> Result<Vec<Stamp>, String> {
+        let stamps = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps";
+        let stamps = self.bundle.pointer(stamps).and_then(Value::as_array).cloned();
+        let authorities = self.root.timestamp_authorities();
+        let verify = |stamp: &Value| {
+            verify_response(&bytes_at(stamp, "/signedTimestamp"), &self.signature, authorities)
+        };
+        let stamps = stamps.unwrap_or_default();
+        stamps.iter().map(verify).collect::<Result<_, _>>().map_err(|error| error.0)
     }
 
     fn is_of_rekor_2(&self) -> bool {
@@ -170,6 +183,25 @@ fn g10_g16_g17_g29_every_log_entry_is_what_its_case_says() {
                 assert_eq!(logged.time.is_none(), case.is_of_rekor_2(), "{}", case.name);
             }
             (logged, _) => panic!("{}: {logged:?}", case.name),
+        }
+    }
+}
+
+/// Why the timestamp of a case is not taken, for the cases that are about timestamps.
+const STAMPS: [(&str, &str); 3] = [
+    ("rekor2-timestamp-outside-trust-root-tsa-validity_fail", "not valid at that time"),
+    ("rekor2-timestamp-payload-mismatch_fail", "about another signature"),
+    ("rekor2-timestamp-untrusted-tsa-with-embedded-cert_fail", "not by an authority"),
+];
+
+#[test]
+fn g30_every_timestamp_is_what_its_case_says() {
+    for case in Case::all() {
+        let why = STAMPS.iter().find(|(name, _)| *name == case.name).map(|(_, why)| why);
+        match (case.stamps(), why) {
+            (Err(error), Some(why)) => assert!(error.contains(why), "{}: {error}", case.name),
+            (Ok(_), None) => {}
+            (stamps, _) => panic!("{}: {stamps:?}", case.name),
         }
     }
 }

@@ -3,16 +3,16 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::{Fault, Parsed};
-use crate::{
-    oci::Digest,
-    trust::{
-        Reason,
-        keys::looks_like_a_signature,
-        policy::{Authority, Policy, Rule, TrustedKey, Window},
-        signer::{Material, Signer, Voice},
-        words::listed,
-    },
+use super::{
+    Fault, Parsed, closest,
+    witness::{Testimony, Witnesses},
+};
+use crate::trust::{
+    Reason,
+    keys::looks_like_a_signature,
+    policy::{Authority, Kind, Policy, Rule, TrustedKey, Window},
+    signer::{Signer, Voice},
+    words::listed,
 };
 
 /// A key that a rule asks, with those of its authorities that the rule is about.
@@ -25,7 +25,7 @@ pub(super) struct KeyCandidate<'p> {
 
 impl<'p> KeyCandidate<'p> {
     /// The keys of the authorities that `rule` asks.
-    pub(super) fn all(policy: &'p Policy, rule: &Rule) -> Vec<Self> {
+    pub(super) fn asked(policy: &'p Policy, rule: &Rule) -> Vec<Self> {
         let asked = rule.require.authorities();
         let of_rule = |key: &'p TrustedKey| {
             let asked = key.speaks_for.iter().filter(|(name, _)| asked.contains(&name));
@@ -40,34 +40,68 @@ impl<'p> KeyCandidate<'p> {
         self.speaks_for.iter().map(|(authority, _)| authority.name.clone()).collect()
     }
 
-    /// Whom the key speaks for at `now`. There is no verified time of signing without a log or a
-    /// timestamp, so a key's window is held against the present.
+    /// Whether anybody believes logs and timestamps about it.
+    pub(super) fn has_trust_root(&self) -> bool {
+        self.speaks_for.iter().any(|(authority, _)| {
+            matches!(&authority.kind, Kind::Keys(keys) if keys.trust_root.is_some())
+        })
+    }
+
+    /// Authorities and fingerprint, as findings and records name a key.
+    pub(super) fn name(&self) -> String {
+        name_of(self.key)
+    }
+
+    /// Whom the key speaks for at `now`. Its window is held against the present, and against every time
+    /// at which a witness has seen the signature.
     ///
     /// # Errors
-    /// When every window is closed.
+    /// When for nobody.
     pub(super) fn at(
         &self,
         parsed: &Parsed,
         now: SystemTime,
     ) -> Result<(Signer, Vec<Voice<'p>>), Fault> {
-        let open = self.speaks_for.iter().filter(|(_, window)| window.contains(now));
-        let voices: Vec<_> =
-            open.map(|(authority, window)| Voice { authority, until: window.until }).collect();
-        if voices.is_empty() {
-            let windows: Vec<_> =
-                self.speaks_for.iter().map(|(_, window)| window.to_string()).collect();
-            let detail = format!(
-                "is by a key of {} that is valid {} only",
-                listed(&self.authorities()),
-                windows.join(" or ")
-            );
-            return Err(Fault::new(Reason::TimeOutsideValidity, detail));
-        }
         let key = *self.key.key.fingerprint();
-        let material =
-            [Material::Key(key), Material::Signature(Digest::of(&parsed.signature))].into();
-        Ok((Signer { name: name_of(self.key), key, material }, voices))
+        let mut material = parsed.material(key);
+        let mut testimony = Testimony::of(parsed);
+        let (mut voices, mut faults) = (Vec::new(), Vec::new());
+        for (authority, window) in &self.speaks_for {
+            let Kind::Keys(keys) = &authority.kind else { continue };
+            let speaks = testimony.under(keys.trust_root.as_ref()).and_then(|witnesses| {
+                witnesses.check(keys.log)?;
+                check_window(authority, *window, witnesses, now)?;
+                material.extend(witnesses.material());
+                Ok(Voice { authority, until: window.until })
+            });
+            match speaks {
+                Ok(voice) => voices.push(voice),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if voices.is_empty() {
+            return Err(closest(faults));
+        }
+        Ok((Signer { name: self.name(), key, material }, voices))
     }
+}
+
+/// The key of `authority` is valid now, and was whenever a witness has seen the signature (G-31).
+fn check_window(
+    authority: &Authority,
+    window: Window,
+    witnesses: &Witnesses,
+    now: SystemTime,
+) -> Result<(), Fault> {
+    let name = &authority.name;
+    let detail = if !window.contains(now) {
+        format!("is by a key of `{name}` that is valid {window} only")
+    } else if !witnesses.are_within(window) {
+        format!("was made by a key of `{name}` when it was not valid: it is {window} only")
+    } else {
+        return Ok(());
+    };
+    Err(Fault::new(Reason::TimeOutsideValidity, detail))
 }
 
 /// The candidate that signed.
@@ -79,7 +113,7 @@ pub(super) fn author_of<'c, 'p>(
     candidates: &'c [KeyCandidate<'p>],
 ) -> Result<&'c KeyCandidate<'p>, Fault> {
     // Somebody may craft a second key that fits the same signature: it counts for the first only.
-    let signed = |candidate: &&KeyCandidate<'_>| parsed.is_by(candidate.key);
+    let signed = |candidate: &&KeyCandidate<'_>| has_signed(candidate.key, parsed);
     let Some(candidate) = candidates.iter().find(signed) else {
         return Err(refusal(parsed, candidates));
     };
@@ -113,8 +147,16 @@ fn refusal(parsed: &Parsed, candidates: &[KeyCandidate<'_>]) -> Fault {
     }
 }
 
-/// Authorities and fingerprint, as findings and records name a key.
-pub(in crate::trust) fn name_of(key: &TrustedKey) -> String {
+/// The key of `policy` that signed.
+pub(super) fn known(policy: &Policy, parsed: &Parsed) -> Option<String> {
+    policy.keys().iter().find(|key| has_signed(key, parsed)).map(name_of)
+}
+
+fn has_signed(key: &TrustedKey, parsed: &Parsed) -> bool {
+    key.key.verifies(&parsed.message, &parsed.signature)
+}
+
+fn name_of(key: &TrustedKey) -> String {
     let names: Vec<_> = key.speaks_for.iter().map(|(name, _)| &**name).collect();
     format!("{} ({})", names.join(", "), key.key.fingerprint())
 }

@@ -21,7 +21,7 @@ use sha2::Digest as _;
 use spki::{ObjectIdentifier, der::Tag};
 
 pub(in crate::trust) use self::{
-    extensions::{BasicConstraints, ExtendedKeyUsage, KeyUsage},
+    extensions::{BasicConstraints, ExtendedKeyUsage, KeyUsage, TIME_STAMPING},
     names::AlternativeName,
 };
 use super::{

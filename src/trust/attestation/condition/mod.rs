@@ -95,6 +95,16 @@ impl Condition {
         &self.text
     }
 
+    /// Evaluates it over whatever `statement` holds, for the fuzzer, which has no signer.
+    #[cfg(fuzzing)]
+    pub fn try_over(&self, statement: &[u8]) {
+        use crate::trust::attestation::statement::Statement;
+        let Ok(statement) = Statement::parse(statement) else { return };
+        let predicate = &statement.predicate;
+        let now = SystemTime::UNIX_EPOCH;
+        let _ = self.holds(Scope { predicate, subject: predicate, image: &Json::Null, now });
+    }
+
     /// Whether it holds in `scope`, and until when: `None` for ever.
     ///
     /// # Errors

@@ -186,7 +186,7 @@ fn mistakes_have_a_place() {
         ("predicate.x ==", 1, 15, ""),
         ("'x'", 1, 1, "neither true nor false"),
         ("18446744073709551615u == 1", 1, 1, "too large"),
-        ("predicate.?x == 1", 1, 11, ""),
+        ("predicate.?x == 1", 1, 10, ""),
     ] {
         let mistake = Condition::compile(condition).expect_err(condition);
         assert_eq!((mistake.line, mistake.column), (line, column), "{condition}: {mistake}");
