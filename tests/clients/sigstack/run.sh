@@ -49,8 +49,10 @@ judge() {
   mapfile -t kinds < <(kinds)
   (
     cd "$work/policies/$1"
-    "$binary" verify --json --policy policy.toml --upstream "$UPSTREAM=http://$2" "${kinds[@]/#/$UPSTREAM/$IMAGE/}" \
-      2>>"$logs/verify-$1.log" | jq --raw-output --arg prefix "$IMAGE/" '.images[] | "\(.repository | ltrimstr($prefix)) \(.reason // .error)"'
+    # Denied and undecided are answers; 2 is a policy that does not load.
+    { "$binary" verify --json --policy policy.toml --upstream "$UPSTREAM=http://$2" "${kinds[@]/#/$UPSTREAM/$IMAGE/}" \
+      2>>"$logs/verify-$1.log" || [ $? -ne 2 ]; } |
+      jq --raw-output --arg prefix "$IMAGE/" '.images[] | "\(.repository | ltrimstr($prefix)) \(.reason // .error)"'
   ) | sort
 }
 
@@ -114,7 +116,7 @@ main() {
   trap 'stop_stacks; close_workspace' EXIT
   start_stacks
   write_policies
-  for address in "$REGISTRY" "$REGISTRY_TAG"; do
+  for address in "${REGISTRY:?}" "${REGISTRY_TAG:?}"; do
     quietly "sign-$address" "$here/sign-all.sh" "$work/stack" "$address" "$IMAGE:v1"
     compare "$address"
   done
