@@ -149,10 +149,16 @@ pub(super) fn next_step(
     reason: Reason,
 ) -> String {
     let place = place_of(policy, rule);
-    let sign = format!("`portcullis sign {image}@{digest} --key KEY`");
+    let by_key = is_by_key(policy, rule);
+    let sign = if by_key {
+        format!("`portcullis sign {image}@{digest} --key KEY`")
+    } else {
+        format!("`cosign sign {image}@{digest}`, as somebody whom the rule at {place} asks")
+    };
     let attest = rule.require.attestations().first().map(|attestation| {
+        let key = if by_key { " --key KEY" } else { "" };
         let kind = &attestation.kind;
-        format!("`cosign attest --key KEY --type {kind} --predicate FILE {image}@{digest}`")
+        format!("`cosign attest{key} --type {kind} --predicate FILE {image}@{digest}`")
     });
     let also =
         attest.as_ref().map(|attest| format!(", attest it with {attest}")).unwrap_or_default();
@@ -164,20 +170,21 @@ pub(super) fn next_step(
             "if what it says is right, change `where` in the rule at {place}; else build the image as the rule wants it and attest that with {}",
             attest.unwrap_or(sign)
         ),
-        Reason::NoSignature => format!(
+        Reason::NoSignature if by_key => format!(
             "sign it with {sign} or `cosign sign --key KEY {image}@{digest}`{also}, or change the rule at {place}"
         ),
+        Reason::NoSignature => format!("sign it with {sign}{also}, or change the rule"),
         Reason::BelowThreshold => {
             format!(
                 "have those who are missing sign it with {sign}{also}, or change the rule at {place}"
             )
         }
         Reason::SignerNotTrusted => format!(
-            "if you trust who signed it, add their public key to an authority that the rule at {place} asks; else sign it with {sign}"
+            "if you trust who signed it, add their public key, or their `issuer` and `subject`, to the authorities that the rule at {place} asks; else sign it with {sign}"
         ),
         Reason::SignatureInvalid => {
             format!(
-                "the signature is damaged or was tampered with: sign the image again with {sign}"
+                "the signature is damaged, was tampered with or lacks what the policy wants: sign the image again with {sign}"
             )
         }
         Reason::DigestMismatch if !rule.require.is_attainable(digest) => {
@@ -189,9 +196,12 @@ pub(super) fn next_step(
         Reason::NameMismatch => format!(
             "sign it under this name with {sign}, or say which names to take with `signed_as` in the rule at {place}"
         ),
-        Reason::TimeOutsideValidity => {
+        Reason::TimeOutsideValidity if by_key => {
             format!("sign it with a current key: {sign}, or change the key's window in the policy")
         }
+        Reason::TimeOutsideValidity => format!(
+            "sign it again, seen by a log or a timestamping authority of the `trust_root`: {sign}"
+        ),
         Reason::DenyList => {
             format!("sign it with a key that is not on the deny list: {sign}")
         }
@@ -207,6 +217,13 @@ pub(super) fn next_step(
         | Reason::UnsupportedManifest
         | Reason::UpstreamIntegrity => format!("see the rule at {place}"),
     }
+}
+
+/// Whether anybody whom `rule` asks signs with a key.
+fn is_by_key(policy: &Policy, rule: &Rule) -> bool {
+    let asked = rule.require.authorities();
+    let mut asked = asked.iter().filter_map(|name| policy.authority(name)).peekable();
+    asked.peek().is_none() || asked.any(|authority| !authority.keys().is_empty())
 }
 
 /// Where `rule` is written: `policy.toml:12`, between backticks.

@@ -1,13 +1,16 @@
 //! What configuration and policy mean, as values: `check --json` prints them as they are.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{collections::BTreeMap, path::PathBuf, time::SystemTime};
 
 use serde::Serialize;
 
 use crate::{
     config::{Config, ConfigSource, Problem},
     timestamp::Timestamp,
-    trust::{Authority, AuthorityKey, Denial, Exception, Format, Pattern, Policy, Rule},
+    trust::{
+        Authority, AuthorityKey, Certifier, Denial, Exception, Format, Keyless, Kind, Pattern,
+        Policy, Rule, Wanted,
+    },
     units::ByteSize,
     upstream::Settings,
 };
@@ -65,6 +68,20 @@ pub(super) struct AuthoritySummary {
     pub(super) name: String,
     pub(super) repositories: Vec<String>,
     pub(super) keys: Vec<KeySummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) identity: Option<IdentitySummary>,
+}
+
+/// An identity, and who certifies it.
+#[derive(Debug, Serialize)]
+pub(super) struct IdentitySummary {
+    pub(super) issuer: Option<String>,
+    pub(super) subject: String,
+    pub(super) claims: BTreeMap<&'static str, String>,
+    pub(super) ca: Vec<PathBuf>,
+    pub(super) trust_root: Option<String>,
+    pub(super) log_required: bool,
+    pub(super) sct_required: bool,
 }
 
 /// A key.
@@ -199,6 +216,28 @@ impl AuthoritySummary {
             name: authority.name.to_string(),
             repositories: texts(&authority.repositories),
             keys: authority.keys().iter().map(|key| KeySummary::of(key, now)).collect(),
+            identity: match &authority.kind {
+                Kind::Keyless(keyless) => Some(IdentitySummary::from(&**keyless)),
+                Kind::Keys(_) => None,
+            },
+        }
+    }
+}
+
+impl From<&Keyless> for IdentitySummary {
+    fn from(keyless: &Keyless) -> Self {
+        let claims = keyless.claims.iter();
+        Self {
+            issuer: keyless.issuer.as_ref().map(ToString::to_string),
+            subject: keyless.subject.to_string(),
+            claims: claims.map(|(claim, value)| (claim.as_str(), value.to_string())).collect(),
+            ca: match &keyless.certified_by {
+                Certifier::Own { files, .. } => files.clone(),
+                Certifier::Sigstore(_) => Vec::new(),
+            },
+            trust_root: keyless.trust_root().map(|root| root.name.clone()),
+            log_required: keyless.log == Wanted::Required,
+            sct_required: keyless.sct == Wanted::Required,
         }
     }
 }

@@ -225,6 +225,7 @@ fn the_example_policy_loads_as_it_is_and_with_everything_switched_on() {
         ("keys/release.pub", KEY),
         ("keys/qa-2026.pub", OTHER_KEYS[0]),
         ("keys/qa-2025.pub", OTHER_KEYS[1]),
+        ("certs/corporate-ca.pem", include_str!("../../../tests/vectors/sigstore/ca.pem")),
     ]);
     let loaded = Policy::load(&desk.folder.path().join("policy.toml"), &table, now);
     let (policy, warnings) = loaded.unwrap();

@@ -1,16 +1,24 @@
 //! What cosign signs with a whole Sigstore, under right and wrong policies: recordings in
 //! `tests/vectors/sigstore`, made by `record-sigstore.sh` there.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd,
+};
 use serde_json::{Value, json};
 
 use super::recorded::{read, read_json, registry_of};
 use crate::{
     oci::Digest,
+    timestamp::Timestamp,
     trust::{
         Policy, Reason, Verdict, decide,
         fixtures::{Registry, image, load, look, now, write},
+        signing::PrivateKey,
     },
 };
 
@@ -260,4 +268,119 @@ fn an_authority_of_ones_own_is_held_against_the_time_of_signing() {
     // A bundle comes without what leads to the root.
     let bundle = Case::read("bundle-keyless-rekor1").judge(&format!("{ca}{root}{}", who(GITHUB)));
     assert_eq!(bundle.reason, Reason::SignerNotTrusted, "{}", bundle.message);
+}
+
+/// What the registry holds when several recordings are of one image in one repository.
+fn together(kinds: &[&str]) -> Case {
+    let mut cases = kinds.iter().map(|kind| Case::read(kind));
+    let mut all = cases.next().unwrap();
+    let place = |case: &Case| format!("{}@{}", case.named, case.digest);
+    for case in cases {
+        assert_eq!(case.digest, all.digest);
+        for (referrer, bytes) in case.registry.manifests.clone() {
+            let kept = referrer.replace(&case.named, &all.named);
+            all.registry.manifests.insert(kept, bytes);
+        }
+        all.registry.blobs.extend(case.registry.blobs.clone());
+        let listed = case.registry.referrers[&place(&case)].clone().unwrap();
+        let known = all.registry.referrers.get_mut(&place(&all)).unwrap();
+        known.as_mut().unwrap().extend(listed);
+    }
+    all
+}
+
+fn reason_under(case: &Case, authorities: &[(&str, String)], require: &str) -> Reason {
+    let authorities: String =
+        authorities.iter().map(|(name, what)| format!("[authority.{name}]\n{what}\n")).collect();
+    let text = format!(
+        "version = 1\n{authorities}[[rule]]\nmatch = \"{}\"\nrequire = {require}\n",
+        case.named
+    );
+    let policy = load(&text, &[]).unwrap_or_else(|problems| panic!("{text}{problems:?}")).0;
+    let evidence = look(&policy, &case.registry, &case.named, &case.digest);
+    decide(&policy, &image(&case.named), &case.digest, &evidence, now()).reason
+}
+
+#[test]
+fn g27_a_key_and_an_identity_are_two_and_an_identity_that_signs_twice_is_one() {
+    let two = "{ at_least = 2, of = [\"release\", \"ci\", \"again\"] }";
+    let who = [
+        ("release", key("cosign.pub", "log = \"required\"")),
+        ("ci", keyless(GITHUB, "")),
+        ("again", keyless((GITHUB.0, "https://github.com/acme/**"), "")),
+    ];
+    let mixed = together(&["bundle-keyless-rekor1", "bundle-key-rekor2-tsa"]);
+    assert_eq!(reason_under(&mixed, &who, two), Reason::Admitted);
+    let twice = together(&["bundle-keyless-rekor1", "bundle-keyless-rekor2-tsa"]);
+    assert_eq!(reason_under(&twice, &who, two), Reason::BelowThreshold);
+    let people = together(&["bundle-keyless-rekor1", "bundle-keyless-email"]);
+    let who = [("ci", keyless(GITHUB, "")), ("dev", keyless(EMAIL, ""))];
+    assert_eq!(reason_under(&people, &who, "{ all = [\"ci\", \"dev\"] }"), Reason::Admitted);
+}
+
+#[test]
+fn one_broken_signature_does_not_hide_a_good_one() {
+    let mut case = together(&["bundle-keyless-rekor1", "bundle-keyless-rekor2-tsa"]);
+    let first = Case::read("bundle-keyless-rekor1");
+    for digest in first.registry.blobs.keys() {
+        case.registry.blobs.insert(*digest, Ok("{}".into()));
+    }
+    let verdict = case.judge(&keyless(GITHUB, ""));
+    assert_eq!(verdict.reason, Reason::Admitted, "{}", verdict.message);
+}
+
+#[test]
+fn an_unmet_place_names_its_reason_and_the_way_on() {
+    let case = Case::read("bundle-keyless-tsa-notlog");
+    let verdict = case.judge(&keyless(GITHUB, ""));
+    let found = "comes without an entry of a log that the trust root knows";
+    assert!(verdict.message.contains(found), "{}", verdict.message);
+    assert!(verdict.next_step.contains("`cosign sign "), "{}", verdict.next_step);
+    let tree = verdict.tree.unwrap();
+    assert_eq!((tree.satisfied, tree.why_not), (false, Some(Reason::SignatureInvalid)));
+    let signed = Case::read("bundle-keyless-rekor1").judge(&keyless(GITHUB, ""));
+    let by = signed.tree.unwrap().by.unwrap();
+    assert_eq!(by, format!("a (`{}`, issuer `{}`)", GITHUB.1, GITHUB.0));
+    assert_eq!(signed.valid_until, None);
+}
+
+#[test]
+fn a_certificate_of_ones_own_that_no_witness_saw_counts_until_it_ends() {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let issuer = CertifiedIssuer::self_signed(authority, authority_key).unwrap();
+    let pair = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::Rfc822Name("dev@acme.test".try_into().unwrap())];
+    (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(2026, 9, 1));
+    let certificate = params.signed_by(&pair, &issuer).unwrap().pem();
+    let signer = PrivateKey::from_pkcs8(&pair.serialize_der()).unwrap();
+
+    let named = "registry.test/acme/app";
+    let digest = Digest::of(b"the image");
+    let mut registry = Registry::default();
+    registry.sign(&signer, named, &digest);
+    registry.edit(named, &digest, |manifest| {
+        manifest["layers"][0]["annotations"]["dev.sigstore.cosign/certificate"] =
+            json!(certificate);
+    });
+    let case = Case { registry, named: named.to_owned(), digest };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    write(&file, &issuer.pem());
+    let own = |subject: &str| {
+        case.judge(&format!("ca = \"{}\"\nsubject = \"{subject}\"", file.display()))
+    };
+    let admitted = own("*@acme.test");
+    assert_eq!(admitted.reason, Reason::Admitted, "{}", admitted.message);
+    let end = "2026-09-01T00:00:00Z".parse::<Timestamp>().unwrap();
+    assert_eq!(admitted.valid_until, Some(end.0));
+    assert_eq!(own("other@acme.test").reason, Reason::SignerNotTrusted);
+    assert_eq!(own("https://acme.test/dev@acme.test").reason, Reason::SignerNotTrusted);
+    let later = end.0 + Duration::from_secs(1);
+    let policy = policy(&format!("ca = \"{}\"\nsubject = \"*@acme.test\"", file.display()), named);
+    let evidence = look(&policy, &case.registry, named, &digest);
+    let ended = decide(&policy, &image(named), &digest, &evidence, later);
+    assert_eq!(ended.reason, Reason::TimeOutsideValidity, "{}", ended.message);
 }
