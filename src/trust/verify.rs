@@ -160,6 +160,8 @@ fn verdict(
 }
 
 #[cfg(test)]
+mod attested;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod sigstore;
