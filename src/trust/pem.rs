@@ -61,7 +61,7 @@ pub(super) fn decode_several(
     }
     let starts = std::iter::once(0).chain(begins.into_iter().skip(1));
     let ends = starts.clone().skip(1).chain([text.len()]);
-    let block = |(start, end)| Ok(decode(text[start..end].as_bytes(), labels)?.1);
+    let block = |(start, end)| Ok(decode(&text.as_bytes()[start..end], labels)?.1);
     starts.zip(ends).map(block).collect()
 }
 

@@ -29,7 +29,14 @@ pub(super) struct Witnesses {
 #[derive(Debug)]
 pub(super) struct Testimony<'s> {
     parsed: &'s Parsed,
-    heard: Vec<(Option<Arc<TrustRoot>>, Result<Witnesses, Fault>)>,
+    heard: Vec<Heard>,
+}
+
+/// What came of asking one trust root, or none.
+#[derive(Debug)]
+struct Heard {
+    root: Option<Arc<TrustRoot>>,
+    witnesses: Result<Witnesses, Fault>,
 }
 
 impl<'s> Testimony<'s> {
@@ -43,19 +50,14 @@ impl<'s> Testimony<'s> {
     /// # Errors
     /// When one of them did not say what is said in its name.
     pub(super) fn under(&mut self, root: Option<&Arc<TrustRoot>>) -> Result<&Witnesses, Fault> {
-        let is_it = |heard: &Option<Arc<TrustRoot>>| {
-            heard.as_ref().map(Arc::as_ptr) == root.map(Arc::as_ptr)
-        };
-        let known = self.heard.iter().position(|(heard, _)| is_it(heard));
-        let at = known.unwrap_or_else(|| {
-            let witnesses = root.map_or_else(
-                || Ok(Witnesses::default()),
-                |root| Witnesses::hear(self.parsed, root),
-            );
-            self.heard.push((root.cloned(), witnesses));
+        let is_it = |heard: &Heard| heard.root.as_ref().map(Arc::as_ptr) == root.map(Arc::as_ptr);
+        let at = self.heard.iter().position(is_it).unwrap_or_else(|| {
+            let none = || Ok(Witnesses::default());
+            let witnesses = root.map_or_else(none, |root| Witnesses::hear(self.parsed, root));
+            self.heard.push(Heard { root: root.cloned(), witnesses });
             self.heard.len() - 1
         });
-        self.heard[at].1.as_ref().map_err(Clone::clone)
+        self.heard[at].witnesses.as_ref().map_err(Clone::clone)
     }
 }
 

@@ -29,8 +29,11 @@ const GITHUB: (&str, &str) = (
 const LOCAL: (&str, &str) = ("http://127.0.0.1:7500/actions", GITHUB.1);
 const EMAIL: (&str, &str) = ("http://127.0.0.1:7500/email", "dev@acme.test");
 
-/// What each recording lacks of what is asked for by default, and who signed it; nobody for a key.
-const CASES: [(&str, Option<(&str, &str)>, Option<Lack>); 15] = [
+/// A recording, who signed it by issuer and subject (nobody for a key), and what it lacks of what is asked
+/// for by default.
+type Row = (&'static str, Option<(&'static str, &'static str)>, Option<Lack>);
+
+const CASES: [Row; 15] = [
     ("bundle-keyless-rekor2-tsa", Some(GITHUB), None),
     ("bundle-keyless-rekor1", Some(GITHUB), None),
     ("bundle-keyless-rekor1-tsa", Some(GITHUB), None),
