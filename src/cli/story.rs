@@ -77,6 +77,9 @@ fn branch(output: &mut Output, node: &Node, depth: usize) -> io::Result<()> {
         Visible(&node.requirement),
         Visible(&because)
     ))?;
+    if let Some(detail) = &node.detail {
+        output.line(format_args!("{indent}      {}", Visible(detail)))?;
+    }
     node.children.iter().try_for_each(|child| branch(output, child, depth + 1))
 }
 

@@ -16,6 +16,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
+    attestation::MAX_ATTESTATION,
     bundle,
     classic::SIGNATURE,
     evidence::MAX_SIGNATURES,
@@ -105,7 +106,7 @@ impl Kind {
             Self::SimpleSigning => 64 << 10,
             Self::Cose | Self::Jws => notation::MAX_ENVELOPE as u64,
             // Attestations carry whole bills of materials.
-            Self::Bundle | Self::Dsse => bundle::MAX_ATTESTATION as u64,
+            Self::Bundle | Self::Dsse => MAX_ATTESTATION as u64,
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     evidence::RawSignature,
     format::{Limits, WireFormat},
     json::{Json, Malformed},
-    log::LogEntry,
+    log::{LogEntry, Signed},
     payload::{MAX_PAYLOAD_SIZE, Payload},
     pem,
     steps::{Chain, Claim, Fault, Parsed, SignedBy},
@@ -41,7 +41,7 @@ impl WireFormat for Classic {
     }
 
     fn limits(&self, media_type: &str) -> Option<Limits> {
-        let limits = Limits { signature: MAX_PAYLOAD_SIZE, other: MAX_PAYLOAD_SIZE };
+        let limits = Limits { signature: MAX_PAYLOAD_SIZE, attestation: MAX_PAYLOAD_SIZE };
         (media_type == COSIGN_SIMPLE_SIGNING).then_some(limits)
     }
 
@@ -56,8 +56,9 @@ impl WireFormat for Classic {
     fn parse(&self, raw: &RawSignature) -> Result<Parsed, Fault> {
         let annotation = |name: &str| raw.annotations.get(name).map(String::as_str);
         let signature = read_signature(annotation(SIGNATURE))?;
+        let signed = Signed { signature: &signature, message: &raw.payload, payload: None };
         let entry = annotation(LOG_ENTRY)
-            .map(|text| LogEntry::parse(text, &signature, &raw.payload))
+            .map(|text| LogEntry::parse(text, &signed))
             .transpose()
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
         let timestamp = annotation(TIMESTAMP)
@@ -74,6 +75,7 @@ impl WireFormat for Classic {
             signer,
             entries: entry.into_iter().collect(),
             timestamps: timestamp.into_iter().collect(),
+            predicate_type: None,
             claim: read_claim,
         })
     }
@@ -92,7 +94,10 @@ fn read_signature(annotation: Option<&str>) -> Result<Vec<u8>, Fault> {
 
 /// What comes above the certificate only ever leads to an authority of one's own, which may be its end:
 /// cosign writes the root too.
-fn read_signer(certificate: Option<&str>, chain: Option<&str>) -> Result<SignedBy, Malformed> {
+pub(super) fn read_signer(
+    certificate: Option<&str>,
+    chain: Option<&str>,
+) -> Result<SignedBy, Malformed> {
     let Some(certificate) = certificate else { return Ok(SignedBy::Key) };
     let leaf = Certificate::from_pem(certificate.as_bytes())?;
     let blocks = match chain {
@@ -108,7 +113,7 @@ fn read_signer(certificate: Option<&str>, chain: Option<&str>) -> Result<SignedB
     Ok(SignedBy::Certificate(Box::new(Chain { leaf, intermediates })))
 }
 
-fn read_timestamp(annotation: &str) -> Result<Vec<u8>, Malformed> {
+pub(super) fn read_timestamp(annotation: &str) -> Result<Vec<u8>, Malformed> {
     if annotation.len() > MAX_TIMESTAMP {
         return Err(Malformed("it is larger than 64 KiB".to_owned()));
     }
@@ -119,19 +124,19 @@ fn read_timestamp(annotation: &str) -> Result<Vec<u8>, Malformed> {
 
 fn read_claim(message: &[u8]) -> Result<Claim, Malformed> {
     let Payload { digest, reference } = Payload::parse(message)?;
-    Ok(Claim { digests: vec![digest], reference: Some(reference) })
+    Ok(Claim { digests: vec![digest], reference: Some(reference), statement: None })
 }
 
 /// The annotation that holds the signature in base64.
 pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The annotation that holds a keyless signer's certificate.
-const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+pub(super) const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 /// The annotation that holds the certificates above it.
-const CHAIN: &str = "dev.sigstore.cosign/chain";
+pub(super) const CHAIN: &str = "dev.sigstore.cosign/chain";
 /// The annotation that holds Rekor's promise.
-const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
+pub(super) const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
 /// The annotation that holds an RFC 3161 timestamp.
-const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+pub(super) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 /// Characters of a signature in base64. RSA with 8192 bits has 1,368.
 const MAX_SIGNATURE: usize = 8 << 10;
 /// Characters of a chain.

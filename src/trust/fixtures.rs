@@ -7,11 +7,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
     Evidence, EvidenceSource, LookFailure, Policy, Problem, Verdict, Warning,
+    attestation::dsse::Envelope,
     bundle::MEDIA_TYPES,
     decide, gather,
     signing::{PrivateKey, attach},
@@ -20,7 +22,8 @@ use crate::{
     environment::{ManualClock, SystemEntropy},
     oci::{
         Descriptor, Digest, ImageName, Reference, Tag, UpstreamNames, UpstreamTable,
-        media_type::COSIGN_SIGNATURE_ARTIFACT, reference::CosignSuffix,
+        media_type::{COSIGN_SIGNATURE_ARTIFACT, DSSE_ENVELOPE},
+        reference::CosignSuffix,
     },
 };
 
@@ -156,6 +159,35 @@ impl Registry {
         self.put_referrer(kept, digest, &manifest, Some(kind));
     }
 
+    /// Keeps `envelopes` in `kept` as cosign did before bundles, and gives the manifest.
+    pub(super) fn put_attached(
+        &mut self,
+        kept: &str,
+        digest: &Digest,
+        envelopes: &[Value],
+    ) -> Value {
+        let layers: Vec<_> = envelopes
+            .iter()
+            .map(|envelope| {
+                let payload = Bytes::from(envelope.to_string());
+                let blob = self.put_blob(&payload);
+                json!({
+                    "mediaType": DSSE_ENVELOPE, "size": payload.len(), "digest": blob.to_string(),
+                    "annotations": {"dev.cosignproject.cosign/signature": ""},
+                })
+            })
+            .collect();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2,
+                "digest": Digest::of(b"{}").to_string()},
+            "layers": layers,
+        });
+        let tag = format!("{kept}:{}", Tag::cosign(digest, CosignSuffix::Attestations));
+        self.manifests.insert(tag, Ok(manifest.to_string().into()));
+        manifest
+    }
+
     /// Keeps `manifest` in `kept` and lists it as a referrer of `digest`, with this artifact type.
     pub(super) fn put_referrer(
         &mut self,
@@ -226,6 +258,20 @@ impl EvidenceSource for Registry {
         let parse = |value: Value| serde_json::from_value(value).unwrap();
         Ok(listed.unwrap_or_default().into_iter().map(parse).collect())
     }
+}
+
+/// The bytes to sign for an envelope with `payload`.
+pub(super) fn message(payload: &str) -> Vec<u8> {
+    Envelope { payload: payload.into(), signature: vec![] }.message()
+}
+
+/// An envelope with the statement `payload`, signed by `key`.
+pub(super) fn envelope(key: &PrivateKey, payload: &str) -> Value {
+    json!({
+        "payload": STANDARD.encode(payload),
+        "payloadType": "application/vnd.in-toto+json",
+        "signatures": [{"sig": STANDARD.encode(key.sign(&message(payload)).unwrap())}],
+    })
 }
 
 /// The tag of the signatures of `digest` in `kept`.

@@ -6,6 +6,7 @@
 
 use super::{
     Format,
+    attestation::Attached,
     bundle::Bundle,
     classic::Classic,
     evidence::RawSignature,
@@ -18,6 +19,11 @@ use crate::oci::reference::CosignSuffix;
 pub(super) trait WireFormat: std::fmt::Debug + Sync {
     /// Its name in policies and records.
     fn format(&self) -> Format;
+
+    /// Whether it holds nothing but attestations, so that it is looked for only where one is required.
+    fn only_attests(&self) -> bool {
+        false
+    }
 
     /// Under which of cosign's tags its signatures are kept, if under any.
     fn tag(&self) -> Option<CosignSuffix>;
@@ -46,17 +52,22 @@ pub(super) trait WireFormat: std::fmt::Debug + Sync {
 pub(super) struct Limits {
     /// The most that a signature has.
     pub(super) signature: usize,
-    /// The most that something else of the same media type has. What is between the two is known to
-    /// be no signature, and is not fetched.
-    pub(super) other: usize,
+    /// The most that an attestation of the same media type has. What is between the two is known to
+    /// be no signature, and is fetched only where an attestation is required.
+    pub(super) attestation: usize,
 }
 
 /// Every format that is judged.
-pub(super) const FORMATS: [&dyn WireFormat; 3] = [&Classic, &Bundle, &Notation];
+pub(super) const FORMATS: [&dyn WireFormat; 4] = [&Classic, &Attached, &Bundle, &Notation];
 
-/// The format called `format`, if it is judged.
-pub(super) fn judged(format: Format) -> Option<&'static dyn WireFormat> {
-    FORMATS.into_iter().find(|known| known.format() == format)
+/// What is judged of the format called `format`.
+pub(super) fn judged(format: Format) -> impl Iterator<Item = &'static dyn WireFormat> {
+    FORMATS.into_iter().filter(move |known| known.format() == format)
+}
+
+/// What reads layers of this format and media type.
+pub(super) fn reader_of(format: Format, media_type: &str) -> Option<&'static dyn WireFormat> {
+    judged(format).find(|known| known.limits(media_type).is_some())
 }
 
 /// The judged format whose signatures have this artifact type.

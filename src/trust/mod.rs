@@ -19,6 +19,7 @@
 //! Judging costs up to 64 signatures times the keys that a rule asks, each 0.1 to 0.5 ms.
 
 mod artifact;
+mod attestation;
 mod bundle;
 mod classic;
 mod der;
@@ -56,6 +57,7 @@ mod x509;
 
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
+    attestation::{Condition, Mistake, PredicateType, ShortName},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
     notation::{Ending, NotationTrust},
     outright::{
@@ -63,10 +65,10 @@ pub use self::{
         unsupported,
     },
     policy::{
-        Anchors, Authority, AuthorityKey, Certifier, Denial, Denied, Exception, Group, Keyless,
-        Keys, Kind, Matcher, MatcherError, Pattern, PatternError, Place, Policy, Problem, Quantity,
-        Require, Rule, SOON, SignedAs, SubjectMatcher, TrustRoot, Wanted, Warning, WarningKind,
-        Window,
+        Anchors, Attestation, Authority, AuthorityKey, Certifier, Denial, Denied, Exception, Group,
+        Keyless, Keys, Kind, Matcher, MatcherError, Pattern, PatternError, Place, Policy, Problem,
+        Quantity, Require, Rule, SOON, SignedAs, SubjectMatcher, TrustRoot, Wanted, Warning,
+        WarningKind, Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
     verify::decide,

@@ -5,6 +5,10 @@
 //! places always mean two parties. A second signature by the same key, or the same signature in its
 //! other encoding (`r`, `n - s`), adds nothing, since it brings no new key.
 //!
+//! A required attestation has places of its own, which only attestations fill, each of them one
+//! (G-11): an authority may sign an image and also say something about it, and has to do both where
+//! both are required. Within one required attestation two places are two parties again.
+//!
 //! When keys are shared between authorities, choosing who fills what is a matching problem inside a
 //! tree, so this is an exact search. It first asks whether the tree could be met if everybody might
 //! fill any number of places; where keys are not shared, that is already the answer and the search
@@ -13,20 +17,63 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::policy::Require;
+use super::policy::{Attestation, Require};
 use crate::oci::Digest;
 
-/// A key whose signature counts, and whom it speaks for.
+/// Something by one party that counts, and whom it speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Offer {
     /// The authorities, each with the end of its window for this key.
     pub(super) authorities: Vec<(Arc<str>, Option<SystemTime>)>,
+    /// The party, by a number.
+    pub(super) party: usize,
+    pub(super) says: Says,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// What meets these requirements, each until a time.
+    Attested(Vec<(Arc<Attestation>, Option<SystemTime>)>),
+    /// That the image is signed, and nothing more.
+    Signed,
+}
+
+impl Says {
+    /// Whether it is of the kind that fills places of `attestation`, or of signatures, and until when.
+    pub(super) fn fits(
+        &self,
+        attestation: Option<&Arc<Attestation>>,
+    ) -> Option<Option<SystemTime>> {
+        match (self, attestation) {
+            (Self::Signed, None) => Some(None),
+            (Self::Attested(met), Some(wanted)) => {
+                met.iter().find(|(one, _)| one == wanted).map(|(_, until)| *until)
+            }
+            (Self::Signed, Some(_)) | (Self::Attested(_), None) => None,
+        }
+    }
+}
+
+impl Offer {
+    /// Until when it speaks for the authority `name` in the place of `attestation`, if it does.
+    pub(super) fn speaks(
+        &self,
+        name: &str,
+        attestation: Option<&Arc<Attestation>>,
+    ) -> Option<Option<SystemTime>> {
+        let says = self.says.fits(attestation)?;
+        let (_, until) = self.authorities.iter().find(|(authority, _)| **authority == *name)?;
+        Some((*until).into_iter().chain(says).min())
+    }
 }
 
 /// A place that is filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filled {
     pub(super) authority: Arc<str>,
+    /// The required attestation whose place it is.
+    pub(super) attestation: Option<Arc<Attestation>>,
     /// The position of the offer that fills it.
     pub(super) offer: usize,
     /// When the key's window ends.
@@ -58,7 +105,10 @@ impl Free<'_> {
         match leaf {
             Require::Insecure => self.insecure,
             Require::Pin(digests) => self.pinned.is_none_or(|digest| digests.contains(digest)),
-            Require::Authority(_) | Require::Group(_) | Require::Never => false,
+            Require::Attestation(_)
+            | Require::Authority(_)
+            | Require::Group(_)
+            | Require::Never => false,
         }
     }
 }
@@ -72,7 +122,8 @@ pub(super) fn fill(require: &Require, offers: &[Offer], free: Free<'_>) -> Filli
         filled: Vec::new(),
         steps: MAX_STEPS,
     };
-    match search.reach(Some(&Goals { goal: Goal::Meet(require), then: None })) {
+    let goal = Goal::Meet(require, None);
+    match search.reach(Some(&Goals { goal, then: None })) {
         Ok(true) => Filling::Filled(search.filled),
         Ok(false) => Filling::Unfilled,
         Err(TooHard) => Filling::TooHard,
@@ -97,9 +148,13 @@ enum Goal<'s> {
     Choose {
         of: &'s [Require],
         needed: usize,
+        within: Within<'s>,
     },
-    Meet(&'s Require),
+    Meet(&'s Require, Within<'s>),
 }
+
+/// The required attestation around a place.
+type Within<'s> = Option<&'s Arc<Attestation>>;
 
 /// A list of goals that shares its tail with others.
 struct Goals<'g, 's> {
@@ -116,38 +171,47 @@ impl<'s> Search<'s> {
         self.steps = self.steps.checked_sub(1).ok_or(TooHard)?;
         match goal {
             Goal::Choose { needed: 0, .. } => self.reach(then),
-            Goal::Choose { of: [first, rest @ ..], needed } if needed <= rest.len() + 1 => {
-                let others = Goals { goal: Goal::Choose { of: rest, needed: needed - 1 }, then };
-                let with = Goals { goal: Goal::Meet(first), then: Some(&others) };
-                let without = Goals { goal: Goal::Choose { of: rest, needed }, then };
+            Goal::Choose { of: [first, rest @ ..], needed, within } if needed <= rest.len() + 1 => {
+                let choose = |needed| Goal::Choose { of: rest, needed, within };
+                let others = Goals { goal: choose(needed - 1), then };
+                let with = Goals { goal: Goal::Meet(first, within), then: Some(&others) };
+                let without = Goals { goal: choose(needed), then };
                 Ok(self.reach(Some(&with))? || self.reach(Some(&without))?)
             }
             Goal::Choose { .. } => Ok(false),
-            Goal::Meet(Require::Authority(name)) => self.place(name, then),
-            Goal::Meet(Require::Group(group)) => {
-                let goal = Goal::Choose { of: &group.of, needed: group.needed() };
-                Ok(self.conceivable(&group.of, group.needed())
+            Goal::Meet(Require::Attestation(wanted), _) => {
+                let goal = Goal::Meet(&wanted.by, Some(wanted));
+                self.reach(Some(&Goals { goal, then }))
+            }
+            Goal::Meet(Require::Authority(name), within) => self.place(name, within, then),
+            Goal::Meet(Require::Group(group), within) => {
+                let goal = Goal::Choose { of: &group.of, needed: group.needed(), within };
+                Ok(self.conceivable(&group.of, group.needed(), within)
                     && self.reach(Some(&Goals { goal, then }))?)
             }
-            Goal::Meet(leaf) => Ok(self.free.meets(leaf) && self.reach(then)?),
+            Goal::Meet(leaf, _) => Ok(self.free.meets(leaf) && self.reach(then)?),
         }
     }
 
-    fn place(&mut self, name: &Arc<str>, then: Option<&Goals<'_, 's>>) -> Result<bool, TooHard> {
-        if self.filled.iter().any(|filled| filled.authority == *name) {
+    fn place(
+        &mut self,
+        name: &Arc<str>,
+        within: Within<'s>,
+        then: Option<&Goals<'_, 's>>,
+    ) -> Result<bool, TooHard> {
+        if self.beside(within).any(|filled| filled.authority == *name) {
             return Ok(false);
         }
         for (at, offer) in self.offers.iter().enumerate() {
-            let Some((authority, until)) =
-                offer.authorities.iter().find(|(authority, _)| authority == name)
-            else {
-                continue;
-            };
-            if self.taken[at] {
+            let Some(until) = offer.speaks(name, within) else { continue };
+            let is_there =
+                self.beside(within).any(|filled| self.offers[filled.offer].party == offer.party);
+            if self.taken[at] || is_there {
                 continue;
             }
             self.taken[at] = true;
-            self.filled.push(Filled { authority: authority.clone(), offer: at, until: *until });
+            let (authority, attestation) = (name.clone(), within.cloned());
+            self.filled.push(Filled { authority, attestation, offer: at, until });
             if self.reach(then)? {
                 return Ok(true);
             }
@@ -157,17 +221,31 @@ impl<'s> Search<'s> {
         Ok(false)
     }
 
+    /// The places that are filled around one `within` the same.
+    fn beside(&self, within: Within<'_>) -> impl Iterator<Item = &Filled> {
+        self.filled.iter().filter(move |filled| match (&filled.attestation, within) {
+            (None, None) => true,
+            // Two that are written alike are two all the same.
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        })
+    }
+
     /// Whether `needed` of these could be met if everybody might fill any number of places.
-    fn conceivable(&self, of: &[Require], needed: usize) -> bool {
-        let met = |part: &&Require| match part {
-            Require::Authority(name) => self
-                .offers
-                .iter()
-                .any(|offer| offer.authorities.iter().any(|(authority, _)| authority == name)),
-            Require::Group(group) => self.conceivable(&group.of, group.needed()),
-            leaf => self.free.meets(leaf),
-        };
+    fn conceivable(&self, of: &[Require], needed: usize, within: Within<'_>) -> bool {
+        let met = |part: &&Require| self.is_conceivable(part, within);
         of.iter().filter(met).take(needed).count() == needed
+    }
+
+    fn is_conceivable(&self, part: &Require, within: Within<'_>) -> bool {
+        match part {
+            Require::Attestation(wanted) => self.is_conceivable(&wanted.by, Some(wanted)),
+            Require::Authority(name) => {
+                self.offers.iter().any(|offer| offer.speaks(name, within).is_some())
+            }
+            Require::Group(group) => self.conceivable(&group.of, group.needed(), within),
+            leaf => self.free.meets(leaf),
+        }
     }
 }
 
@@ -176,7 +254,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::trust::policy::{Group, Quantity};
+    use crate::trust::{
+        attestation::PredicateType,
+        policy::{Group, Quantity},
+    };
 
     fn authority(name: &str) -> Require {
         Require::Authority(name.into())
@@ -188,8 +269,13 @@ mod tests {
 
     /// Keys, each with the authorities that list it.
     fn offers(keys: &[&str]) -> Vec<Offer> {
-        let names = |key: &&str| key.split(' ').map(|name| (name.into(), None)).collect();
-        keys.iter().map(|key| Offer { authorities: names(key) }).collect()
+        let names = |key: &str| key.split(' ').map(|name| (name.into(), None)).collect();
+        let signed = |(party, key): (usize, &&str)| Offer {
+            authorities: names(key),
+            party,
+            says: Says::Signed,
+        };
+        keys.iter().enumerate().map(signed).collect()
     }
 
     fn is_met(require: &Require, keys: &[&str]) -> bool {
@@ -242,6 +328,74 @@ mod tests {
         assert!(is_met(&nested, &["a b", "b", "c"]));
         assert!(is_met(&nested, &["b d", "b d"]));
         assert!(!is_met(&nested, &["b d"]));
+    }
+
+    fn attested(by: Require) -> Arc<Attestation> {
+        let kind = PredicateType::parse("vuln").unwrap();
+        Arc::new(Attestation { kind, by, condition: None })
+    }
+
+    /// By a party, for authorities, for these requirements.
+    fn said(party: usize, names: &str, met: &[&Arc<Attestation>]) -> Offer {
+        let met = met.iter().map(|one| (Arc::clone(one), None)).collect();
+        Offer { party, says: Says::Attested(met), ..offers(&[names]).remove(0) }
+    }
+
+    fn meets(require: &Require, offers: &[Offer]) -> bool {
+        matches!(fill(require, offers, Free { insecure: false, pinned: None }), Filling::Filled(_))
+    }
+
+    #[test]
+    fn g11_a_signature_is_no_attestation_and_the_reverse() {
+        let scan = attested(authority("a"));
+        let signed = offers(&["a"]).remove(0);
+        let wanted = Require::Attestation(scan.clone());
+        assert!(!meets(&wanted, std::slice::from_ref(&signed)));
+        assert!(meets(&wanted, &[said(0, "a", &[&scan])]));
+        assert!(!meets(&wanted, &[said(0, "a", &[])]));
+        assert!(!meets(&wanted, &[said(0, "b", &[&scan])]));
+        assert!(!meets(&authority("a"), &[said(0, "a", &[&scan])]));
+        let both = group(Quantity::All, [authority("a"), wanted]);
+        assert!(!meets(&both, std::slice::from_ref(&signed)));
+        assert!(!meets(&both, &[said(0, "a", &[&scan])]));
+        assert!(meets(&both, &[said(0, "a", &[&scan]), signed]));
+    }
+
+    #[test]
+    fn g27_one_attestation_fills_one_place_and_one_party_one_in_each() {
+        let two_of = group(Quantity::AtLeast(2), [authority("a"), authority("b")]);
+        let scan = attested(two_of);
+        let wanted = Require::Attestation(scan.clone());
+        assert!(!meets(&wanted, &[said(0, "a b", &[&scan]), said(0, "a b", &[&scan])]));
+        assert!(meets(&wanted, &[said(0, "a b", &[&scan]), said(1, "a b", &[&scan])]));
+        let (one, other) = (attested(authority("a")), attested(authority("a")));
+        let pair = [&one, &other].map(|one| Require::Attestation(one.clone()));
+        let pair = group(Quantity::All, pair);
+        assert!(!meets(&pair, &[said(0, "a", &[&one, &other])]));
+        assert!(meets(&pair, &[said(0, "a", &[&one]), said(0, "a", &[&other])]));
+    }
+
+    #[test]
+    fn an_attestation_holds_as_long_as_both_its_signer_and_its_condition() {
+        let scan = attested(authority("a"));
+        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        for (window, condition, end) in [
+            (None, Some(at(5)), Some(at(5))),
+            (Some(at(4)), Some(at(5)), Some(at(4))),
+            (Some(at(4)), None, Some(at(4))),
+        ] {
+            let offer = Offer {
+                authorities: vec![("a".into(), window)],
+                party: 0,
+                says: Says::Attested(vec![(scan.clone(), condition)]),
+            };
+            let free = Free { insecure: false, pinned: None };
+            let require = Require::Attestation(scan.clone());
+            let Filling::Filled(filled) = fill(&require, &[offer], free) else {
+                panic!("unfilled")
+            };
+            assert_eq!(filled[0].until, end);
+        }
     }
 
     #[test]
@@ -327,7 +481,7 @@ mod tests {
                 group.of.iter().filter(|part| holds(part, filled)).count() >= group.needed()
             }
             Require::Pin(_) => true,
-            Require::Insecure | Require::Never => false,
+            Require::Attestation(_) | Require::Insecure | Require::Never => false,
         }
     }
 }

@@ -5,7 +5,8 @@ use super::{
     Mode, Outcome, Reason,
     hearing::{Case, Hearing},
     outright,
-    policy::{Pattern, Policy, Rule},
+    policy::{Pattern, Policy, Require, Rule},
+    signer::Party,
     words::listed,
 };
 use crate::oci::{Digest, ImageName};
@@ -46,9 +47,15 @@ pub(super) fn message(
 /// What follows "requires ..., and".
 fn found(case: Case<'_>, hearing: &Hearing<'_>, reason: Reason, signed_by: &[String]) -> String {
     match reason {
-        Reason::Admitted => format!("{} signed it", listed(signed_by)),
+        Reason::Admitted if case.rule.require.attestations().is_empty() => {
+            format!("{} signed it", listed(signed_by))
+        }
+        Reason::Admitted => format!("{} vouched for it", listed(signed_by)),
         Reason::Pinned => "this digest is pinned".to_owned(),
-        Reason::BelowThreshold => missing(case, hearing),
+        Reason::BelowThreshold if case.rule.require.attestations().is_empty() => {
+            missing(case, hearing)
+        }
+        Reason::BelowThreshold => missing_places(case, hearing),
         Reason::EvidenceUnreachable | Reason::LimitReached => match hearing.failures.as_slice() {
             [] if reason == Reason::LimitReached => {
                 "there are too many ways in which its signers could fill it".to_owned()
@@ -57,30 +64,37 @@ fn found(case: Case<'_>, hearing: &Hearing<'_>, reason: Reason, signed_by: &[Str
             [(place, failure), ..] => format!("looking at `{place}` failed: {failure}"),
         },
         Reason::NoSignature => match hearing.beside.as_slice() {
-            [] => "no signature was found".to_owned(),
-            [what] => format!("no signature that counts was found, only {what}"),
+            [] => format!("no {} was found", wanted(&case.rule.require)),
             [what, rest @ ..] => {
-                let others = rest.len();
-                format!(
-                    "no signature that counts was found, only {what}, and {others} more like it"
-                )
+                let noun = wanted(&case.rule.require);
+                let others = match rest.len() {
+                    0 => String::new(),
+                    others => format!(", and {others} more like it"),
+                };
+                format!("no {noun} that counts was found, only {what}{others}")
             }
         },
-        _ => match (hearing.closest_fault(), hearing.faults.len()) {
+        Reason::ConditionFalse => match hearing.closest() {
+            Some(refused) => format!("the attestation found {}", refused.fault.detail),
+            None => "no attestation says so".to_owned(),
+        },
+        _ => match (hearing.closest(), hearing.refused.len()) {
             (None, _) => "the pinned digest is another one".to_owned(),
-            (Some(fault), 1) => format!("the signature found {}", fault.detail),
-            (Some(fault), count) => {
-                format!("none of the {count} signatures found counts: the closest {}", fault.detail)
+            (Some(refused), 1) => format!("the {} found {}", refused.noun(), refused.fault.detail),
+            (Some(refused), count) => {
+                let (noun, detail) = (refused.noun(), &refused.fault.detail);
+                format!("none of the {count} {noun}s found counts: the closest {detail}")
             }
         },
     }
 }
 
 fn missing(case: Case<'_>, hearing: &Hearing<'_>) -> String {
+    let offers = Party::offers(&hearing.parties);
     let mut signed = Vec::new();
     let mut missing = Vec::new();
     for name in case.rule.require.authorities() {
-        let has_signed = hearing.parties.iter().any(|party| party.speaks_for(name));
+        let has_signed = offers.iter().any(|offer| offer.speaks(name, None).is_some());
         let names = if has_signed { &mut signed } else { &mut missing };
         if !names.contains(name) {
             names.push(name.clone());
@@ -95,6 +109,35 @@ fn missing(case: Case<'_>, hearing: &Hearing<'_>) -> String {
         );
     }
     format!("only {} signed it: {} did not", listed(&signed), listed(&missing))
+}
+
+/// What `require` asks for, in one word.
+fn wanted(require: &Require) -> &'static str {
+    let of_attestations: usize =
+        require.attestations().iter().map(|one| one.by.authorities().len()).sum();
+    if require.authorities().len() > of_attestations { "signature" } else { "attestation" }
+}
+
+/// What is missing where more is required than signatures.
+fn missing_places(case: Case<'_>, hearing: &Hearing<'_>) -> String {
+    let offers = Party::offers(&hearing.parties);
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for (name, attestation) in case.rule.require.places() {
+        let what = match attestation {
+            Some(one) => format!("an attestation of type `{}` by `{name}`", one.kind),
+            None => format!("a signature by `{name}`"),
+        };
+        let is_there = offers.iter().any(|offer| offer.speaks(name, attestation).is_some());
+        let list = if is_there { &mut there } else { &mut missing };
+        if !list.contains(&what) {
+            list.push(what);
+        }
+    }
+    let there = there.join(" and ");
+    match missing.as_slice() {
+        [] => format!("{there} was found, each of which fills one place"),
+        missing => format!("only {there} was found: {} is missing", missing.join(" and ")),
+    }
 }
 
 /// What to do about a judgement for `reason` under `rule`.
@@ -112,16 +155,29 @@ pub(super) fn next_step(
     } else {
         format!("`cosign sign {image}@{digest}`, as somebody whom the rule at {place} asks")
     };
+    let attest = rule.require.attestations().first().map(|attestation| {
+        let key = if by_key { " --key KEY" } else { "" };
+        let kind = &attestation.kind;
+        format!("`cosign attest{key} --type {kind} --predicate FILE {image}@{digest}`")
+    });
+    let also =
+        attest.as_ref().map(|attest| format!(", attest it with {attest}")).unwrap_or_default();
     match reason {
         Reason::Admitted | Reason::Exception | Reason::InsecureRule | Reason::Pinned => {
             String::new()
         }
-        Reason::NoSignature if by_key => format!(
-            "sign it with {sign} or `cosign sign --key KEY {image}@{digest}`, or change the rule at {place}"
+        Reason::ConditionFalse => format!(
+            "if what it says is right, change `where` in the rule at {place}; else build the image as the rule wants it and attest that with {}",
+            attest.unwrap_or(sign)
         ),
-        Reason::NoSignature => format!("sign it with {sign}, or change the rule"),
+        Reason::NoSignature if by_key => format!(
+            "sign it with {sign} or `cosign sign --key KEY {image}@{digest}`{also}, or change the rule at {place}"
+        ),
+        Reason::NoSignature => format!("sign it with {sign}{also}, or change the rule"),
         Reason::BelowThreshold => {
-            format!("have those who are missing sign it with {sign}, or change the rule at {place}")
+            format!(
+                "have those who are missing sign it with {sign}{also}, or change the rule at {place}"
+            )
         }
         Reason::SignerNotTrusted => format!(
             "if you trust who signed it, add their public key, or their `issuer` and `subject`, to the authorities that the rule at {place} asks; else sign it with {sign}"
@@ -156,8 +212,7 @@ pub(super) fn next_step(
         Reason::LimitReached => format!(
             "remove what is not a signature of {digest} from its signatures and referrers at `{image}`"
         ),
-        Reason::ConditionFalse
-        | Reason::NoPolicy
+        Reason::NoPolicy
         | Reason::NoRule
         | Reason::UnsupportedManifest
         | Reason::UpstreamIntegrity => format!("see the rule at {place}"),

@@ -7,7 +7,13 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
-use super::{keys::Fingerprint, places::Offer, policy::Authority, root::LogId, words::listed};
+use super::{
+    keys::Fingerprint,
+    places::{Offer, Says},
+    policy::{Attestation, Authority},
+    root::LogId,
+    words::listed,
+};
 use crate::oci::Digest;
 
 /// Whoever signed.
@@ -50,6 +56,9 @@ pub(super) struct Party {
     material: BTreeSet<Material>,
     /// The authorities for which it speaks, each with the end of that.
     authorities: Vec<(Arc<str>, Option<SystemTime>)>,
+    says: Says,
+    /// The statement in which it says so, where there is one. Two statements are two attestations.
+    statement: Option<Digest>,
 }
 
 impl Party {
@@ -57,25 +66,45 @@ impl Party {
     pub(super) fn new(signer: &Signer, voices: &[Voice<'_>]) -> Self {
         let authorities =
             voices.iter().map(|voice| (voice.authority.name.clone(), voice.until)).collect();
-        Self { name: signer.name.clone(), material: signer.material.clone(), authorities }
+        let (name, material) = (signer.name.clone(), signer.material.clone());
+        Self { name, material, authorities, says: Says::Signed, statement: None }
+    }
+
+    /// The party as one that says what is in `statement`, which meets these requirements.
+    pub(super) fn attesting(
+        self,
+        statement: Digest,
+        met: Vec<(Arc<Attestation>, Option<SystemTime>)>,
+    ) -> Self {
+        Self { says: Says::Attested(met), statement: Some(statement), ..self }
     }
 
     /// Counts `party` among `parties`: with those that share something with it, it is one.
     pub(super) fn join(parties: &mut Vec<Self>, party: Self) {
-        let shares = |other: &mut Self| !other.material.is_disjoint(&party.material);
+        let shares = |other: &mut Self| {
+            other.statement == party.statement && !other.material.is_disjoint(&party.material)
+        };
         let mut same: Vec<_> = parties.extract_if(.., shares).collect();
         same.push(party);
         parties.extend(same.into_iter().reduce(Self::with));
     }
 
-    /// Whether it speaks for the authority called `name`.
-    pub(super) fn speaks_for(&self, name: &str) -> bool {
-        self.authorities.iter().any(|(authority, _)| **authority == *name)
-    }
-
-    /// What it may fill.
-    pub(super) fn offer(&self) -> Offer {
-        Offer { authorities: self.authorities.clone() }
+    /// What each of `parties` may fill. Those that share anything, and say different things, are one
+    /// party all the same.
+    pub(super) fn offers(parties: &[Self]) -> Vec<Offer> {
+        let mut apart: Vec<BTreeSet<Material>> = Vec::new();
+        for party in parties {
+            let shares = |other: &mut BTreeSet<_>| !other.is_disjoint(&party.material);
+            let same: Vec<_> = apart.extract_if(.., shares).collect();
+            apart.push(same.into_iter().flatten().chain(party.material.iter().cloned()).collect());
+        }
+        let number = |party: &Self| apart.iter().position(|one| !one.is_disjoint(&party.material));
+        let offer = |party: &Self| Offer {
+            authorities: party.authorities.clone(),
+            party: number(party).unwrap_or(apart.len()),
+            says: party.says.clone(),
+        };
+        parties.iter().map(offer).collect()
     }
 
     /// Both as one. Where both speak for an authority, it does as long as the longer one.
@@ -107,6 +136,8 @@ mod tests {
             name: name.to_owned(),
             material: material.collect(),
             authorities: authorities.iter().map(|name| ((*name).into(), None)).collect(),
+            says: Says::Signed,
+            statement: None,
         }
     }
 
@@ -135,11 +166,30 @@ mod tests {
                 let party = Party { authorities, ..party("a", &["1"], &[]) };
                 Party::join(&mut parties, party);
             }
-            parties[0].offer().authorities[0].1
+            Party::offers(&parties)[0].authorities[0].1
         };
         assert_eq!(until(end(1), end(2)), end(2));
         assert_eq!(until(end(2), end(1)), end(2));
         assert_eq!(until(end(2), None), None);
         assert_eq!(until(None, end(2)), None);
+    }
+
+    #[test]
+    fn g27_one_party_that_says_several_things_stays_one_party() {
+        let says = |party: Party, statement: &[u8]| party.attesting(Digest::of(statement), vec![]);
+        let mut parties = Vec::new();
+        for said in [
+            party("a", &["1"], &["x"]),
+            says(party("a", &["1"], &["x"]), b"this"),
+            says(party("a", &["1"], &["x"]), b"that"),
+            says(party("a", &["1"], &["x"]), b"that"),
+            says(party("b", &["2"], &["x"]), b"that"),
+        ] {
+            Party::join(&mut parties, said);
+        }
+        let numbers: Vec<_> = Party::offers(&parties).iter().map(|offer| offer.party).collect();
+        assert_eq!(numbers.len(), 4);
+        assert!(numbers[..3].iter().all(|number| *number == numbers[0]), "{numbers:?}");
+        assert_ne!(numbers[3], numbers[0]);
     }
 }

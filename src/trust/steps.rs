@@ -30,6 +30,7 @@ use self::{
 };
 use super::{
     Reason,
+    attestation::statement::Statement,
     json::Malformed,
     keys::Fingerprint,
     log::{self, LogEntry},
@@ -54,6 +55,9 @@ pub(super) struct Parsed {
     pub(super) timestamps: Vec<Vec<u8>>,
     /// What the timestamps are over.
     pub(super) stamped: Bytes,
+    /// The type of attestation that it says it is; `None` for a signature. A hint until it is read again
+    /// from authentic bytes.
+    pub(super) predicate_type: Option<String>,
     /// How to read what the signer says. Called on authentic bytes.
     pub(super) claim: fn(&[u8]) -> Result<Claim, Malformed>,
 }
@@ -76,6 +80,8 @@ pub(super) struct Claim {
     pub(super) digests: Vec<Digest>,
     /// Which repository was meant, in formats that say so.
     pub(super) reference: Option<String>,
+    /// What else is said about the manifests; `None` for a signature.
+    pub(super) statement: Option<Statement>,
 }
 
 /// Whom a rule asks, by what they are known by.
@@ -152,13 +158,15 @@ pub(super) struct Timely<'p> {
 pub(super) struct Bound<'p> {
     digest: Digest,
     reference: Option<String>,
+    statement: Option<Statement>,
     signer: Signer,
     voices: Vec<Voice<'p>>,
 }
 
 /// A signature that counts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Vote<'p> {
+    statement: Option<Statement>,
     signer: Signer,
     voices: Vec<Voice<'p>>,
 }
@@ -255,8 +263,18 @@ impl<'p> Timely<'p> {
             let detail = format!("by {names} is for {signed}{more}, another manifest");
             return Err(Fault::new(Reason::DigestMismatch, detail));
         }
-        let reference = claim.reference;
-        Ok(Bound { digest: *digest, reference, signer: self.signer, voices: self.voices })
+        let Claim { reference, statement, .. } = claim;
+        let said = statement.as_ref().map(|statement| &statement.predicate_type);
+        if said != self.parsed.predicate_type.as_ref() {
+            return Err(Fault::invalid("says that it is of two types"));
+        }
+        Ok(Bound {
+            digest: *digest,
+            reference,
+            statement,
+            signer: self.signer,
+            voices: self.voices,
+        })
     }
 }
 
@@ -285,7 +303,7 @@ impl<'p> Bound<'p> {
                 format!("is by {names}, who may not vouch for `{image}`: see `repositories`");
             return Err(Fault::new(Reason::SignerNotTrusted, detail));
         }
-        Ok(Vote { signer: self.signer, voices })
+        Ok(Vote { statement: self.statement, signer: self.signer, voices })
     }
 
     fn check_name(
@@ -325,6 +343,16 @@ impl Vote<'_> {
     pub(super) fn party(&self) -> Party {
         Party::new(&self.signer, &self.voices)
     }
+
+    /// What it says beside that, if it is an attestation.
+    pub(super) const fn statement(&self) -> Option<&Statement> {
+        self.statement.as_ref()
+    }
+
+    /// Whether it speaks for one of `authorities`.
+    pub(super) fn is_by_any(&self, authorities: &[&Arc<str>]) -> bool {
+        self.voices.iter().any(|voice| authorities.contains(&&voice.authority.name))
+    }
 }
 
 /// A stranger's text, short enough for a message.
@@ -343,7 +371,7 @@ fn closest(faults: Vec<Fault>) -> Fault {
 /// How far a signature with a fault of this kind is from counting: the later the step, the closer.
 pub(super) const fn distance(reason: Reason) -> u8 {
     match reason {
-        Reason::EvidenceUnreachable => 0,
+        Reason::ConditionFalse | Reason::EvidenceUnreachable => 0,
         Reason::NameMismatch => 1,
         Reason::DenyList => 2,
         Reason::DigestMismatch => 3,

@@ -165,6 +165,9 @@ pub struct Node {
     /// Why nothing fills it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why_not: Option<Reason>,
+    /// The same in words, for an attestation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The parts of this part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Self>,

@@ -7,6 +7,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -70,7 +71,7 @@ fn judge(
 /// Why the judgement ends, and who fills which place.
 fn settle(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> (Reason, Vec<Filled>) {
     let require = &case.rule.require;
-    let offers: Vec<_> = hearing.parties.iter().map(Party::offer).collect();
+    let offers = Party::offers(&hearing.parties);
     let fill = |insecure| {
         let free = Free { insecure, pinned: Some(case.digest) };
         places::fill(require, &offers, free)
@@ -99,15 +100,22 @@ fn unmet(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> Reason {
     }
     let failures = hearing.failures.iter().map(|(_, failure)| reason_of(failure));
     // A signature that only lacks an answer about revocation may turn out to count.
-    let unknown = hearing.faults.iter().map(|(fault, _)| fault.reason);
+    let unknown = hearing.refused.iter().map(|refused| refused.fault.reason);
     let unknown = unknown.filter(|reason| reason.outcome() == Outcome::Undecided);
     if let Some(reason) = failures.chain(unknown).min() {
         return reason;
     }
-    if !hearing.parties.is_empty() {
+    if hearing.is_contradicted() {
+        return Reason::ConditionFalse;
+    }
+    let offers = Party::offers(&hearing.parties);
+    let is_filled = |(name, attestation): (&Arc<str>, Option<&Arc<_>>)| {
+        offers.iter().any(|offer| offer.speaks(name, attestation).is_some())
+    };
+    if require.places().into_iter().any(is_filled) {
         return Reason::BelowThreshold;
     }
-    hearing.closest_fault().map_or(Reason::NoSignature, |fault| fault.reason)
+    hearing.closest().map_or(Reason::NoSignature, |refused| refused.fault.reason)
 }
 
 fn verdict(
@@ -120,8 +128,9 @@ fn verdict(
     let Case { policy, rule, image, digest, now } = case;
     let places = Places {
         parties: &hearing.parties,
+        offers: &Party::offers(&hearing.parties),
         filled,
-        faults: &|authority| hearing.fault_of(authority),
+        faults: &|authority, within| hearing.fault_of(authority, within),
         free: Free { insecure: reason == Reason::InsecureRule, pinned: Some(digest) },
     };
     let tree = places.node(&rule.require);
@@ -134,6 +143,7 @@ fn verdict(
     };
     let mut signed_by: Vec<_> = filled.iter().map(|place| place.authority.to_string()).collect();
     signed_by.sort();
+    signed_by.dedup();
     Verdict {
         outcome: if enforced { reason.outcome() } else { Outcome::Admitted },
         reason,
@@ -152,6 +162,8 @@ fn verdict(
     }
 }
 
+#[cfg(test)]
+mod attested;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]

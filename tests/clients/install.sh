@@ -6,7 +6,8 @@
 # Running it again is cheap: each program is skipped when its stamp names the same version.
 #
 #   tests/clients/install.sh           everything
-#   tests/clients/install.sh NAME...   only these of: apt crane oras registry cosign2 cosign3 copier notation-tool conformance memregistry cargo-deny
+#   tests/clients/install.sh NAME...   only these of: apt crane oras registry cosign2 cosign3 copier notation-tool conformance
+#                                      memregistry sigstack cargo-deny
 #
 # PORTCULLIS_TOOLS  where the programs go (default: ${XDG_CACHE_HOME:-~/.cache}/portcullis-tools)
 set -euo pipefail
@@ -95,6 +96,14 @@ hash_of() {
   cat "$@" | sha256sum | cut -c1-16
 }
 
+# The servers of a complete Sigstore, each stamped with how all of them are built.
+install_sigstack() {
+  local server folder=$here/sigstack
+  for server in oidcd memtrillian ct_server fulcio timestamp-server rekor2-posix rekor-server; do
+    stamped "$server" "$(hash_of "$folder/build.sh" "$folder"/*/*.go)" "$folder/build.sh" "$server"
+  done
+}
+
 install_one() {
   local conformance=$here/../conformance copier=$here/copier
   case $1 in
@@ -107,6 +116,7 @@ install_one() {
     copier) stamped copier "$(hash_of "$copier"/*)" checkout_program "$copier" ;;
     notation-tool) stamped notation-tool "$(hash_of "$here"/notation-tool/*)" checkout_program "$here/notation-tool" ;;
     memregistry) stamped memregistry "$(hash_of "$conformance"/registry/*)" checkout_program "$conformance/registry" ;;
+    sigstack) install_sigstack ;;
     conformance) stamped oci-conformance "$(hash_of "$conformance/build-suite.sh")" "$conformance/build-suite.sh" ;;
     cargo-deny) stamped cargo-deny "$CARGO_DENY" cargo_program "$CARGO_DENY" ;;
     *) echo "install: no such program: $1" >&2; exit 2 ;;
@@ -116,7 +126,7 @@ install_one() {
 main() {
   command -v go >/dev/null || { echo "install: Go 1.26 or newer is needed to build what Debian does not have" >&2; exit 1; }
   mkdir -p "$TOOLS/bin" "$TOOLS/stamps"
-  [ $# -gt 0 ] || set -- apt crane oras registry memregistry conformance copier notation-tool cosign2 cosign3 cargo-deny
+  [ $# -gt 0 ] || set -- apt crane oras registry memregistry conformance copier notation-tool cosign2 cosign3 sigstack cargo-deny
   local name
   for name in "$@"; do
     install_one "$name"

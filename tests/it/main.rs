@@ -6,6 +6,7 @@
 mod admin;
 mod airgap;
 mod arrows;
+mod attestations;
 mod audit;
 mod cli;
 mod conditional;

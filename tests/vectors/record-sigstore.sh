@@ -4,28 +4,30 @@
 #
 # Needs a running Sigstore and what its `sign-all.sh` has signed in the registry at ADDRESS under acme/app; curl and jq.
 #
-#   tests/vectors/record-sigstore.sh STACK ADDRESS [FOLDER]     (default: `sigstore` beside this script)
+#   tests/vectors/record-sigstore.sh STACK ADDRESS [FOLDER [KIND...]]     (default: `sigstore` beside this script)
 set -euo pipefail
 
 readonly stack=$1 address=$2
 output=${3:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/sigstore}
 readonly output
-readonly KINDS=(
+kinds=(
   bundle-keyless-rekor2-tsa bundle-keyless-rekor1 bundle-keyless-rekor1-tsa bundle-keyless-localissuer bundle-keyless-email
   bundle-keyless-nosct bundle-keyless-tsa-notlog bundle2-keyless-rekor1
   bundle-key-rekor2-tsa bundle-key-rekor1 bundle-key-tsa-notlog
   sig-key-rekor1 sig-keyless-rekor1 sig-keyless-rekor1-tsa sig-keyless-tsa-notlog
 )
+[ $# -le 3 ] || kinds=("${@:4}")
 
 # fetch KIND PATH FILE: exact bytes, whatever the media type.
 fetch() {
   curl --silent --show-error --fail --header 'Accept: */*' --output "$3" "http://$address/v2/acme/app/$1/$2"
 }
 
-# The manifest of the signatures, by the tag or as the one referrer, and the payload of each of its layers.
+# The manifest of the signatures or attestations, by the tag or as the one referrer, and the payload of each of its layers.
 save_signatures() {
-  local kind=$1 folder=$2 digest=$3 layer index=0
-  if ! fetch "$kind" "manifests/sha256-${digest#sha256:}.sig" "$folder/signatures.json" 2>/dev/null; then
+  local kind=$1 folder=$2 digest=$3 layer index=0 tag=sha256-${3#sha256:}
+  if ! fetch "$kind" "manifests/$tag.sig" "$folder/signatures.json" 2>/dev/null &&
+    ! fetch "$kind" "manifests/$tag.att" "$folder/signatures.json" 2>/dev/null; then
     fetch "$kind" "referrers/$digest" "$folder/referrers.json"
     fetch "$kind" "manifests/$(jq --raw-output '.manifests[0].digest' "$folder/referrers.json")" "$folder/signatures.json"
   fi
@@ -50,6 +52,6 @@ for name in trusted_root.json cosign.pub other.pub; do
   cp "$stack/$name" "$output/$name"
 done
 cp "$stack/fulcio-root.pem" "$output/ca.pem"
-for kind in "${KINDS[@]}"; do
+for kind in "${kinds[@]}"; do
   record "$kind"
 done

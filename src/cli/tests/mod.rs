@@ -322,6 +322,7 @@ fn tree() -> Node {
         requirement: requirement.to_owned(),
         satisfied: by.is_some(),
         by: by.map(str::to_owned),
+        detail: None,
         why_not: by.is_none().then_some(Reason::NoSignature),
         children: Vec::new(),
     };
@@ -329,6 +330,7 @@ fn tree() -> Node {
         requirement: "all of".to_owned(),
         satisfied: false,
         by: None,
+        detail: None,
         why_not: None,
         children: vec![leaf("`release`", None), leaf("`qa`", Some("qa, key 00ff"))],
     }

@@ -113,7 +113,7 @@ fn subjects(message: &[u8]) -> Result<Claim, Malformed> {
     let digests = subjects.map(|subject| {
         format!("sha256:{}", subject["digest"]["sha256"].as_str().unwrap()).parse().unwrap()
     });
-    Ok(Claim { digests: digests.collect(), reference: None })
+    Ok(Claim { digests: digests.collect(), reference: None, statement: None })
 }
 
 fn judge(policy: &Policy, bundle: &[u8], artifact: &Bytes) -> Result<(), Fault> {
@@ -122,7 +122,7 @@ fn judge(policy: &Policy, bundle: &[u8], artifact: &Bytes) -> Result<(), Fault> 
     let is_statement = matches!(document.content, Content::Envelope(_));
     let mut parsed = document.into_parsed(Some(artifact))?;
     if is_statement {
-        parsed.claim = subjects;
+        (parsed.claim, parsed.predicate_type) = (subjects, None);
     }
     let app = image("registry.test/acme/app");
     let rule = policy.covering(&app).unwrap();

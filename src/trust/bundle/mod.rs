@@ -3,7 +3,7 @@
 //!
 //! A bundle is one JSON document with a signature and all that it takes to verify it, kept as the one
 //! layer of a referrer. What it signs is in one of two forms: an [envelope](dsse) with a
-//! [statement](statement) that names the manifest's digest, or a bare signature over the manifest
+//! [statement](super::attestation) that names the manifest's digest, or a bare signature over the manifest
 //! itself. The first can say anything about an image, so a statement counts as a signature only when
 //! it says that it is one; all others are attestations, which cosign takes for signatures and this
 //! does not (G-11).
@@ -12,19 +12,17 @@
 //! repository whose rule asks their key (G-9). The bundle's own `mediaType` is not signed either, and
 //! older versions demand less of a log's proof, so they are not taken from a registry (G-16).
 
-mod dsse;
 mod material;
-mod statement;
 
 use bytes::Bytes;
 
-use self::{
-    dsse::Envelope,
-    material::Material,
-    statement::{SIGNATURE, Statement},
-};
+use self::material::Material;
 use super::{
-    Format, Reason,
+    Format,
+    attestation::{
+        MAX_ATTESTATION,
+        dsse::{self, Envelope},
+    },
     evidence::RawSignature,
     format::{Limits, WireFormat},
     json::{Json, Malformed, Members},
@@ -51,7 +49,7 @@ impl WireFormat for Bundle {
     }
 
     fn limits(&self, media_type: &str) -> Option<Limits> {
-        let limits = Limits { signature: MAX_SIGNATURE, other: MAX_ATTESTATION };
+        let limits = Limits { signature: MAX_SIGNATURE, attestation: MAX_ATTESTATION };
         MEDIA_TYPES.contains(&media_type).then_some(limits)
     }
 
@@ -64,9 +62,11 @@ impl WireFormat for Bundle {
     }
 
     fn parse(&self, raw: &RawSignature) -> Result<Parsed, Fault> {
-        let document = Document::parse(&raw.payload)?;
-        document.check_is_signature()?;
-        document.into_parsed(raw.subject.as_ref())
+        let parsed = Document::parse(&raw.payload)?.into_parsed(raw.subject.as_ref())?;
+        if parsed.predicate_type.is_none() && raw.payload.len() > MAX_SIGNATURE {
+            return Err(Fault::invalid("is larger than any signature"));
+        }
+        Ok(parsed)
     }
 }
 
@@ -122,28 +122,16 @@ impl Document {
         Ok(Self { material, content })
     }
 
-    /// Refuses what says by itself that it is an attestation. It does not count whoever signed it, so
-    /// this needs no key; that a *signature* says so is read again from authentic bytes.
-    fn check_is_signature(&self) -> Result<(), Fault> {
-        let Content::Envelope(envelope) = &self.content else { return Ok(()) };
-        let statement = Statement::parse(&envelope.payload)
-            .map_err(|error| Fault::invalid(format!("is over a malformed statement: {error}")))?;
-        if statement.predicate_type == SIGNATURE {
-            return Ok(());
-        }
-        let kind = statement.predicate_type;
-        let kind: String = kind.chars().filter(|letter| !letter.is_control()).take(120).collect();
-        let detail = format!("an attestation of type `{kind}` in a Sigstore bundle");
-        Err(Fault::new(Reason::NoSignature, detail))
-    }
-
     /// What is signed, by whom, and who has seen it; `subject` is the manifest that a bare signature is
     /// over.
     fn into_parsed(self, subject: Option<&Bytes>) -> Result<Parsed, Fault> {
+        let mut predicate_type = None;
         let (message, payload, signature, claim): (Bytes, _, _, ReadClaim) = match self.content {
             Content::Envelope(envelope) => {
                 let message = envelope.message();
-                (message.into(), Some(envelope.payload), envelope.signature, read_statement)
+                predicate_type = envelope.attests()?;
+                let claim = dsse::claim_of(predicate_type.is_some());
+                (message.into(), Some(envelope.payload), envelope.signature, claim)
             }
             Content::Message { digest, signature } => {
                 let message = subject.cloned().ok_or_else(|| {
@@ -161,7 +149,16 @@ impl Document {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
         let stamped = signature.clone().into();
-        Ok(Parsed { message, signature, signer, entries, timestamps, stamped, claim })
+        Ok(Parsed {
+            message,
+            signature,
+            signer,
+            entries,
+            timestamps,
+            stamped,
+            predicate_type,
+            claim,
+        })
     }
 }
 
@@ -204,17 +201,9 @@ fn check_message_digest(digest: Option<(String, Vec<u8>)>, message: &[u8]) -> Re
     }
 }
 
-/// What is said in the envelope whose signed bytes are `message`.
-fn read_statement(message: &[u8]) -> Result<Claim, Malformed> {
-    let payload = dsse::payload_of(message)
-        .ok_or_else(|| Malformed("it is not an envelope's message".to_owned()))?;
-    let digests = Statement::parse(payload)?.signs()?;
-    Ok(Claim { digests, reference: None })
-}
-
 /// A signature over a manifest says nothing but that.
 fn read_manifest(message: &[u8]) -> Result<Claim, Malformed> {
-    Ok(Claim { digests: vec![Digest::of(message)], reference: None })
+    Ok(Claim { digests: vec![Digest::of(message)], reference: None, statement: None })
 }
 
 /// The spellings of version 0.3, as the artifact type of a referrer, as the media type of its layer
@@ -225,8 +214,6 @@ pub(super) const MEDIA_TYPES: [&str; 2] = [
 ];
 /// Bytes of a bundle that is a signature. Real ones have 700 with a key, 10,000 with everything.
 const MAX_SIGNATURE: usize = 1 << 20;
-/// Bytes of a bundle that is an attestation and may hold a whole bill of materials.
-pub(super) const MAX_ATTESTATION: usize = 16 << 20;
 
 #[cfg(test)]
 mod conformance;

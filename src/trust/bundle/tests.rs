@@ -8,8 +8,9 @@ use super::*;
 use crate::{
     oci::digest::hex_of,
     trust::{
-        Outcome, Policy, Verdict,
-        fixtures::{Registry, judge, key, policy},
+        Outcome, Policy, Reason, Verdict,
+        attestation::statement::SIGNATURE,
+        fixtures::{Registry, envelope, judge, key, message, policy},
         signing::PrivateKey,
     },
 };
@@ -34,21 +35,12 @@ fn image_hex() -> String {
     hex_of(digest().as_bytes())
 }
 
-/// The bytes to sign for an envelope with `payload`.
-fn message(payload: &str) -> Vec<u8> {
-    Envelope { payload: payload.into(), signature: vec![] }.message()
-}
-
 /// What cosign 3 writes for `payload`, signed by `key`.
 fn bundle(key: &PrivateKey, payload: &str) -> Value {
     json!({
         "mediaType": MEDIA_TYPES[0],
         "verificationMaterial": {"publicKey": {"hint": "a hint"}},
-        "dsseEnvelope": {
-            "payload": STANDARD.encode(payload),
-            "payloadType": "application/vnd.in-toto+json",
-            "signatures": [{"sig": STANDARD.encode(key.sign(&message(payload)).unwrap())}],
-        },
+        "dsseEnvelope": envelope(key, payload),
     })
 }
 
@@ -216,7 +208,7 @@ fn g11_an_attestation_is_no_signature() {
         let attestation = bundle(&key, &payload);
         let verdict = judged(&key, &attestation.to_string());
         assert_eq!(end(&verdict), (Outcome::Denied, Reason::NoSignature), "{}", verdict.message);
-        let words = format!("only an attestation of type `{kind}` in a Sigstore bundle");
+        let words = format!("only an attestation of type `{kind}`");
         assert!(verdict.message.contains(&words), "{}", verdict.message);
         let finding = verdict.evidence.iter().find(|finding| finding.digest.is_some()).unwrap();
         assert!(!finding.verified && finding.detail.starts_with("an attestation"), "{finding:?}");

@@ -161,7 +161,8 @@ pub async fn gather<S: EvidenceSource>(
 ) -> Evidence {
     match rule_that_asks(policy, image, digest, clock.now()) {
         Some(rule) => {
-            let subject = Subject { image, digest };
+            let attested = !rule.require.attestations().is_empty();
+            let subject = Subject { image, digest, attested };
             search(source, subject, &Place::all(rule, image), DEADLINE).await
         }
         None => Evidence::default(),

@@ -65,7 +65,7 @@ impl Notes {
     pub(super) fn finish(self) -> Vec<Item> {
         let items = self.items.into_inner().expect("nothing panics while it holds this lock");
         let mut kept: Vec<Item> = Vec::new();
-        let mut counts: HashMap<Format, usize> = HashMap::new();
+        let mut counts: HashMap<(Format, String), usize> = HashMap::new();
         for item in items.into_values() {
             let Item::Found(raw) = &item else {
                 kept.push(item);
@@ -74,7 +74,7 @@ impl Notes {
             if kept.iter().any(|other| matches!(other, Item::Found(known) if known.is_same(raw))) {
                 continue;
             }
-            let count = counts.entry(raw.format).or_default();
+            let count = counts.entry((raw.format, raw.media_type.clone())).or_default();
             *count += 1;
             if *count <= MAX_SIGNATURES {
                 kept.push(item);

@@ -18,6 +18,8 @@ pub(super) struct Place {
 
 #[derive(Debug)]
 pub(super) enum Kind {
+    /// What the manifest itself lists.
+    Children,
     /// Everything that refers to the manifest, for signatures of these formats.
     Referrers(Vec<&'static dyn WireFormat>),
     /// The tag of this format.
@@ -27,7 +29,9 @@ pub(super) enum Kind {
 impl Place {
     /// The places of `image` that `rule` counts: in its own repository, and where else the rule says.
     pub(super) fn all(rule: &Rule, image: &ImageName) -> Vec<Self> {
-        let formats: Vec<_> = rule.formats.iter().filter_map(|format| judged(*format)).collect();
+        let attests = !rule.require.attestations().is_empty();
+        let formats = rule.formats.iter().flat_map(|format| judged(*format));
+        let formats: Vec<_> = formats.filter(|format| attests || !format.only_attests()).collect();
         let elsewhere = rule.signatures_in.iter().filter(|other| *other != image);
         let mut places = Vec::new();
         for image in std::iter::once(image).chain(elsewhere) {
@@ -35,12 +39,16 @@ impl Place {
             let kinds = tags.chain([Kind::Referrers(formats.clone())]);
             places.extend(kinds.map(|kind| Self { image: image.clone(), kind }));
         }
+        if attests {
+            places.push(Self { image: image.clone(), kind: Kind::Children });
+        }
         places
     }
 
     /// The format by which the place is named in findings.
     pub(super) fn format(&self) -> Format {
         match &self.kind {
+            Kind::Children => Format::Cosign,
             Kind::Tag(format, _) => format.format(),
             // Referrers are the only way to bundles, and an uncommon one to everything else.
             Kind::Referrers(formats) => {
@@ -54,6 +62,7 @@ impl Place {
     /// The place of `subject`'s signatures, for people.
     pub(super) fn name(&self, subject: &Digest) -> String {
         match &self.kind {
+            Kind::Children => format!("children of {}@{subject}", self.image),
             Kind::Referrers(_) => format!("referrers of {}@{subject}", self.image),
             Kind::Tag(_, suffix) => format!("{}:{}", self.image, Tag::cosign(subject, *suffix)),
         }

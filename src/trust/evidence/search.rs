@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    hash::Hash,
     sync::Mutex,
     time::Duration,
 };
@@ -20,7 +21,9 @@ use super::{
     referrer::Referrer,
 };
 use crate::{
-    oci::{Descriptor, Digest, ImageName, Manifest, Reference, Tag, reference::CosignSuffix},
+    oci::{
+        Descriptor, Digest, ImageName, Manifest, Reference, Shape, Tag, reference::CosignSuffix,
+    },
     trust::{Format, Reason, format::WireFormat},
 };
 
@@ -29,6 +32,8 @@ use crate::{
 pub(super) struct Subject<'s> {
     pub(super) image: &'s ImageName,
     pub(super) digest: &'s Digest,
+    /// Whether attestations are required, and not only signatures.
+    pub(super) attested: bool,
 }
 
 /// Looks at all `places` for signatures of `subject`, for no longer than `deadline`.
@@ -78,6 +83,10 @@ impl<S: EvidenceSource> Visit<'_, S> {
         let layers = match &self.place.kind {
             Kind::Tag(format, suffix) => self.under_tag(*format, *suffix).await,
             Kind::Referrers(formats) => self.among_referrers(formats).await,
+            Kind::Children => {
+                self.note_unsigned_children().await;
+                Ok(Vec::new())
+            }
         };
         match layers {
             Ok(layers) => self.fetch_payloads(layers).await,
@@ -126,7 +135,7 @@ impl<S: EvidenceSource> Visit<'_, S> {
                 Referrer::Else => {}
             }
         }
-        self.cap(&mut listed, |(format, _)| format.map(WireFormat::format));
+        self.cap(&mut listed, |(format, _)| format.map(kind_of));
         let opens = listed.into_iter().enumerate();
         let opens: Vec<_> =
             opens.map(|(nth, (format, digest))| self.open(nth, format, digest, formats)).collect();
@@ -141,12 +150,31 @@ impl<S: EvidenceSource> Visit<'_, S> {
         Ok(opened.into_iter().flatten().flatten().collect())
     }
 
-    /// Leaves in `list` no more of a format than are examined, and notes it.
-    fn cap<T>(&self, list: &mut Vec<T>, format_of: impl Fn(&T) -> Option<Format>) {
+    /// Notes the attestations that BuildKit keeps as children of an image index. Nobody signed them,
+    /// except by signing the index, so they are told about and never looked into; nothing depends on
+    /// whether they could be seen.
+    async fn note_unsigned_children(&self) {
+        let content = self.content.get_or_try_init(|| self.fetch_subject()).await;
+        let manifest = content.ok().and_then(|bytes| Manifest::parse(bytes, None).ok());
+        let Some(Shape::Index { manifests }) = manifest.map(|manifest| manifest.shape) else {
+            return;
+        };
+        let attests = |child: &&Descriptor| {
+            child.annotations.get(BUILDKIT_TYPE).is_some_and(|kind| kind == BUILDKIT_ATTESTATION)
+        };
+        for (nth, child) in manifests.iter().filter(attests).take(MAX_SIGNATURES).enumerate() {
+            let place = format!("{}@{}", self.place.image, child.digest);
+            let what = "attestations by BuildKit, which nobody has signed";
+            self.note(Part::Other(nth), seen_beside(&place, Format::Cosign, child.digest, what));
+        }
+    }
+
+    /// Leaves in `list` no more of a kind than are examined, and notes it.
+    fn cap<T, K: Eq + Hash>(&self, list: &mut Vec<T>, kind_of: impl Fn(&T) -> K) {
         let mut counts = HashMap::new();
         let before = list.len();
         list.retain(|entry| {
-            let count: &mut usize = counts.entry(format_of(entry)).or_default();
+            let count: &mut usize = counts.entry(kind_of(entry)).or_default();
             *count += 1;
             *count <= MAX_SIGNATURES
         });
@@ -197,6 +225,10 @@ impl<S: EvidenceSource> Visit<'_, S> {
                     (Some(format), _) | (None, Some(Referrer::Signature(format))) => {
                         match self.read_referrer(bytes.as_deref(), digest, format, &name) {
                             Ok(layers) => return Some(layers),
+                            Err(detail) if format.only_attests() => {
+                                let what = format!("an attestation that {detail}");
+                                seen_beside(&name, format.format(), digest, &what)
+                            }
                             Err(detail) => ignored(&name, format.format(), digest, &detail),
                         }
                     }
@@ -237,7 +269,7 @@ impl<S: EvidenceSource> Visit<'_, S> {
     }
 
     async fn fetch_payloads(&self, mut layers: Vec<Layer>) {
-        self.cap(&mut layers, |layer| Some(layer.format.format()));
+        self.cap(&mut layers, |layer| kind_of(layer.format));
         let layers = layers.into_iter().enumerate();
         let fetches: Vec<_> = layers.map(|(nth, layer)| self.fetch_payload(nth, layer)).collect();
         stream::iter(fetches).buffer_unordered(AT_ONCE).collect::<()>().await;
@@ -247,11 +279,13 @@ impl<S: EvidenceSource> Visit<'_, S> {
         let Layer { format, place, manifest, descriptor } = layer;
         let (digest, size) = (descriptor.digest, descriptor.size);
         let Some(limits) = format.limits(&descriptor.media_type) else { return };
-        let item = if size > limits.signature as u64 && size <= limits.other as u64 {
+        let is_attestation = size > limits.signature as u64 && size <= limits.attestation as u64;
+        let limit = if self.subject.attested { limits.attestation } else { limits.signature };
+        let item = if is_attestation && !self.subject.attested {
             let what = "a Sigstore bundle that is larger than any signature, as attestations are";
             seen_beside(&place, format.format(), manifest, what)
         } else {
-            match self.fetch_signature(format, &descriptor, limits.signature).await {
+            match self.fetch_signature(format, &descriptor, limit).await {
                 Ok(Some((payload, subject))) => Item::Found(RawSignature {
                     format: format.format(),
                     place: place.to_string(),
@@ -302,7 +336,7 @@ impl<S: EvidenceSource> Visit<'_, S> {
 
     /// The bytes of the manifest that is judged.
     async fn fetch_subject(&self) -> Result<Bytes, LookFailure> {
-        let Subject { image, digest } = self.subject;
+        let Subject { image, digest, .. } = self.subject;
         let bytes = self.source.manifest(image, &Reference::Digest(*digest)).await?;
         let bytes = bytes.ok_or_else(|| LookFailure::new("the manifest is not there", false))?;
         self.notes.spend(bytes.len() as u64)?;
@@ -326,6 +360,11 @@ impl<S: EvidenceSource> Visit<'_, S> {
         let (place, format) = (self.name(), self.place.format());
         self.note(part, Item::Failed { place, format, failure });
     }
+}
+
+/// What is counted together: attestations take nothing from signatures.
+fn kind_of(format: &'static dyn WireFormat) -> (Format, bool) {
+    (format.format(), format.only_attests())
 }
 
 fn seen_beside(place: &str, format: Format, manifest: Digest, what: &str) -> Item {
@@ -352,5 +391,9 @@ fn other_bytes() -> LookFailure {
     LookFailure::new("the source sent other bytes than the digest names", false)
 }
 
+/// The annotation by which BuildKit marks what is no image in an image index.
+const BUILDKIT_TYPE: &str = "vnd.docker.reference.type";
+/// What it says of attestations.
+const BUILDKIT_ATTESTATION: &str = "attestation-manifest";
 /// Requests under way for one place.
 const AT_ONCE: usize = 8;

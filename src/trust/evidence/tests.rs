@@ -237,7 +237,7 @@ fn g40_a_registry_that_never_answers_is_left_after_the_deadline() {
     let subject = digest();
     let deadline = Duration::from_millis(20);
     let named = image(APP);
-    let judged = Subject { image: &named, digest: &subject };
+    let judged = Subject { image: &named, digest: &subject, attested: false };
     let evidence = runtime.block_on(search(&registry, judged, &places, deadline));
     assert_eq!(found(&evidence), 1);
     assert_eq!(failures(&evidence).len(), 1, "{evidence:?}");

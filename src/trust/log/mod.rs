@@ -38,17 +38,12 @@ pub(super) struct LogEntry {
 }
 
 impl LogEntry {
-    /// Reads the annotation that came with `signature` over `payload`.
+    /// Reads the annotation that came with `signed`.
     ///
     /// # Errors
     /// When it is malformed, or is about something else.
-    pub(super) fn parse(
-        annotation: &str,
-        signature: &[u8],
-        payload: &[u8],
-    ) -> Result<Self, Malformed> {
-        let signed = Signed { signature, message: payload, payload: None };
-        Record::of_annotation(annotation)?.about(&signed)
+    pub(super) fn parse(annotation: &str, signed: &Signed<'_>) -> Result<Self, Malformed> {
+        Record::of_annotation(annotation, signed)?.about(signed)
     }
 
     /// Whether the entry says that `key` has signed.
@@ -127,7 +122,8 @@ z6VW8bOKbW5Nvs3KgE75ztsxCkJXG4OxcYWFsGvHHLtDRkkYOE2ie1u0Yg==
     }
 
     fn read(annotation: &str) -> Result<LogEntry, Malformed> {
-        LogEntry::parse(annotation, SIGNATURE, PAYLOAD)
+        let signed = Signed { signature: SIGNATURE, message: PAYLOAD, payload: None };
+        LogEntry::parse(annotation, &signed)
     }
 
     #[test]
@@ -139,8 +135,12 @@ z6VW8bOKbW5Nvs3KgE75ztsxCkJXG4OxcYWFsGvHHLtDRkkYOE2ie1u0Yg==
     #[test]
     fn g10_refuses_an_entry_about_something_else() {
         let entry = annotation(&body());
-        assert!(LogEntry::parse(&entry, b"another signature", PAYLOAD).is_err());
-        assert!(LogEntry::parse(&entry, SIGNATURE, b"another payload").is_err());
+        for (signature, message) in
+            [(&b"another signature"[..], PAYLOAD), (SIGNATURE, &b"another payload"[..])]
+        {
+            let signed = Signed { signature, message, payload: None };
+            assert!(LogEntry::parse(&entry, &signed).is_err());
+        }
         let other_hash = hex_of(&sha2::Sha256::digest(b"another payload"));
         let our_hash = hex_of(&sha2::Sha256::digest(PAYLOAD));
         for (what, with) in [

@@ -67,7 +67,10 @@ impl Record {
     ///
     /// # Errors
     /// When it is malformed.
-    pub(in crate::trust) fn of_annotation(annotation: &str) -> Result<Self, Malformed> {
+    pub(in crate::trust) fn of_annotation(
+        annotation: &str,
+        signed: &Signed<'_>,
+    ) -> Result<Self, Malformed> {
         if annotation.len() > MAX_ANNOTATION {
             return Err(Malformed("it is larger than 64 KiB".to_owned()));
         }
@@ -76,14 +79,20 @@ impl Record {
         let [body, time, index, log] =
             entry.members("`Payload`", ["body", "integratedTime", "logIndex", "logID"])?;
         let log = LogId::from_hex(&log.text("`logID`")?);
+        let body = body.base64("`body`")?;
+        // An annotation does not say of what kind its entry is; that of an envelope may be of two.
+        let kind = match signed.payload {
+            Some(_) => Body::parse(&body, signed)?.kind,
+            None => Kind::HashedRekord1,
+        };
         Ok(Self {
             log: log.ok_or_else(|| Malformed("`logID` is not 32 bytes in hex".to_owned()))?,
-            kind: Kind::HashedRekord1,
+            kind,
             index: natural(&index, "`logIndex`")?,
             time: natural(&time, "`integratedTime`")?,
             promise: Some(promise.base64("`SignedEntryTimestamp`")?),
             proof: None,
-            body: body.base64("`body`")?,
+            body,
         })
     }
 

@@ -67,7 +67,7 @@ impl WireFormat for Notation {
     }
 
     fn limits(&self, media_type: &str) -> Option<Limits> {
-        let limits = Limits { signature: MAX_ENVELOPE, other: MAX_ENVELOPE };
+        let limits = Limits { signature: MAX_ENVELOPE, attestation: MAX_ENVELOPE };
         [JWS, COSE].contains(&media_type).then_some(limits)
     }
 
@@ -93,6 +93,7 @@ impl WireFormat for Notation {
             // The one timestamp of an envelope is a bare token, by authorities of Notation's own.
             timestamps: Vec::new(),
             stamped: Bytes::new(),
+            predicate_type: None,
             claim: read_claim,
         })
     }
@@ -119,7 +120,7 @@ fn check_description(payload: &[u8], subject: &[u8]) -> Result<(), Fault> {
 
 fn read_claim(payload: &[u8]) -> Result<Claim, Malformed> {
     let target = Target::parse(payload)?;
-    Ok(Claim { digests: vec![target.digest], reference: None })
+    Ok(Claim { digests: vec![target.digest], reference: None, statement: None })
 }
 
 /// The artifact type, and the media type of the configuration in the older form.

@@ -8,6 +8,7 @@
 //! upstreams by whose names it is understood, and the release that understands it;
 //! [`Policy::trust_hash`] covers the keys. A verdict that was made under other hashes is no verdict.
 
+mod attestation;
 mod authority;
 mod check;
 mod document;
@@ -29,8 +30,8 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use self::{authority::read_bounded, check::Parts, document::Report};
 pub use self::{
+    attestation::Attestation,
     authority::{Authority, AuthorityKey, Keys, Kind, Wanted, Window},
     document::Place,
     keyless::{Anchors, Certifier, Keyless, SubjectMatcher},
@@ -42,6 +43,7 @@ pub use self::{
     trust_root::TrustRoot,
     weigh::SOON,
 };
+use self::{authority::read_bounded, check::Parts, document::Report};
 use super::keys::{Fingerprint, PublicKey};
 use crate::oci::{Digest, ImageName, UpstreamTable, digest::hex_of};
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::document::{Field, Section, nearest};
+use super::{
+    attestation::Attestation,
+    document::{Field, Section, nearest},
+};
 use crate::{
     oci::Digest,
     trust::{
@@ -14,6 +17,8 @@ use crate::{
 /// A requirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Require {
+    /// That somebody says something.
+    Attestation(Arc<Attestation>),
     /// A signature by this authority.
     Authority(Arc<str>),
     /// Some of several requirements.
@@ -61,10 +66,38 @@ impl Group {
 impl Require {
     /// Every authority that has a place, in the order of the tree.
     pub fn authorities(&self) -> Vec<&Arc<str>> {
+        self.places().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Every place, in the order of the tree: the authority, and the attestation that it is to make,
+    /// where it is not to sign.
+    pub fn places(&self) -> Vec<(&Arc<str>, Option<&Arc<Attestation>>)> {
         match self {
-            Self::Authority(name) => vec![name],
-            Self::Group(group) => group.of.iter().flat_map(Self::authorities).collect(),
+            Self::Attestation(attestation) => {
+                let authorities = attestation.by.authorities().into_iter();
+                authorities.map(|name| (name, Some(attestation))).collect()
+            }
+            Self::Authority(name) => vec![(name, None)],
+            Self::Group(group) => group.of.iter().flat_map(Self::places).collect(),
             Self::Insecure | Self::Never | Self::Pin(_) => Vec::new(),
+        }
+    }
+
+    /// Every attestation that is required, in the order of the tree.
+    pub fn attestations(&self) -> Vec<&Arc<Attestation>> {
+        match self {
+            Self::Attestation(attestation) => vec![attestation],
+            Self::Group(group) => group.of.iter().flat_map(Self::attestations).collect(),
+            Self::Authority(_) | Self::Insecure | Self::Never | Self::Pin(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it is made of authorities alone.
+    pub(super) fn is_authorities(&self) -> bool {
+        match self {
+            Self::Authority(_) => true,
+            Self::Group(group) => group.of.iter().all(Self::is_authorities),
+            Self::Attestation(_) | Self::Insecure | Self::Never | Self::Pin(_) => false,
         }
     }
 
@@ -79,7 +112,7 @@ impl Require {
     /// Whether any set of signatures could meet it for `digest`.
     pub(in crate::trust) fn is_attainable(&self, digest: &Digest) -> bool {
         match self {
-            Self::Authority(_) | Self::Insecure => true,
+            Self::Attestation(_) | Self::Authority(_) | Self::Insecure => true,
             Self::Group(group) => {
                 group.of.iter().filter(|part| part.is_attainable(digest)).count() >= group.needed()
             }
@@ -93,7 +126,7 @@ impl Require {
     pub fn demand(&self) -> String {
         match self {
             Self::Authority(name) => format!("a signature by `{name}`"),
-            Self::Group(_) if !self.authorities().is_empty() => format!("signatures by {self}"),
+            Self::Group(_) if self.is_authorities() => format!("signatures by {self}"),
             other => other.to_string(),
         }
     }
@@ -102,6 +135,7 @@ impl Require {
 impl fmt::Display for Require {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Attestation(attestation) => attestation.fmt(formatter),
             Self::Authority(name) => write!(formatter, "`{name}`"),
             Self::Group(group) => group.fmt(formatter),
             Self::Insecure => formatter.write_str("nothing (`insecure-accept-anything`)"),
@@ -150,7 +184,7 @@ impl Reader<'_> {
         Some(require)
     }
 
-    fn require(&self, field: &Field<'_, '_>, depth: usize) -> Option<Require> {
+    pub(super) fn require(&self, field: &Field<'_, '_>, depth: usize) -> Option<Require> {
         if depth == 0 {
             field.problem(format!("is nested deeper than {MAX_DEPTH} levels"), "make it simpler");
             return None;
@@ -223,26 +257,6 @@ impl Reader<'_> {
         }
         let of = parts.into_iter().collect::<Option<Vec<_>>>()?;
         Some(Require::Group(Group { quantity: quantity?, of }))
-    }
-
-    /// Checked in shape, so that a policy for a later release shows its mistakes today.
-    fn attestation(&self, section: &Section<'_, '_>, depth: usize) -> Option<Require> {
-        let field = section.field("attestation")?;
-        let inner = field.section()?;
-        for name in ["type", "by"] {
-            if inner.present(&[name]).is_empty() {
-                inner.problem(
-                    format!("has no `{name}`"),
-                    "an attestation has a `type` and is `by` somebody",
-                );
-            }
-        }
-        inner.field("type").and_then(|kind| kind.text());
-        inner.field("by").and_then(|by| self.require(&by, depth));
-        inner.field("where").and_then(|condition| condition.text());
-        inner.finish();
-        field.problem("attestations are not supported yet", "require a signature instead");
-        None
     }
 }
 

@@ -19,7 +19,12 @@ use super::{
 use crate::{
     oci::UpstreamTable,
     timestamp::Timestamp,
-    trust::{Ending, Mode, NotationTrust, keys::Fingerprint, places::Offer, words::listed},
+    trust::{
+        Ending, Mode, NotationTrust,
+        keys::Fingerprint,
+        places::{Offer, Says},
+        words::listed,
+    },
 };
 
 /// Reports what is wrong or doubtful about `parts` as a whole.
@@ -170,14 +175,23 @@ impl Scale<'_> {
         if !names.iter().all(known) || rule.require.contains(&Require::Never) {
             return;
         }
-        let offer = |authorities: &[&Authority]| Offer {
-            authorities: authorities.iter().map(|one| (one.name.clone(), None)).collect(),
-        };
-        let mut offers: Vec<_> =
-            self.keys().into_values().map(|authorities| offer(&authorities)).collect();
+        let keys = self.keys().into_values();
         // Who is known by a name may hold any number of certificates, and nobody else has that name.
         let by_name = self.parts.authorities.iter().filter(|one| one.keys().is_empty());
-        offers.extend(by_name.map(|one| offer(&[one])));
+        let parties = keys.chain(by_name.map(|one| vec![one]));
+        let mut offers = Vec::new();
+        for (party, authorities) in parties.enumerate() {
+            let authorities: Vec<_> =
+                authorities.iter().map(|one| (one.name.clone(), None)).collect();
+            // Who can sign can say everything that is asked of them, too.
+            let attested = rule.require.attestations().into_iter();
+            let says = attested.map(|one| Says::Attested(vec![(one.clone(), None)]));
+            offers.extend(says.chain([Says::Signed]).map(|says| Offer {
+                authorities: authorities.clone(),
+                party,
+                says,
+            }));
+        }
         if !can_be_met(&rule.require, &offers) {
             self.report.problem(
                 &rule.place,

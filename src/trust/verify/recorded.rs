@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::{
-    oci::{Digest, Manifest, Shape},
+    oci::{Digest, Manifest, Shape, Tag, media_type::DSSE_ENVELOPE, reference::CosignSuffix},
     trust::{
         Outcome, Policy, Reason,
         fixtures::{Registry, image, judge, now, signature_tag, table, write},
@@ -57,7 +57,10 @@ pub(super) fn registry_of(folder: &Path, named: &str, digest: &Digest) -> Regist
         let listed = read_json(&referrers)["manifests"].as_array().unwrap().clone();
         registry.referrers.insert(format!("{named}@{digest}"), Ok(listed));
     } else {
-        registry.manifests.insert(signature_tag(named, digest), Ok(signatures));
+        let attests = layers.iter().any(|layer| layer.media_type == DSSE_ENVELOPE);
+        let suffix = if attests { CosignSuffix::Attestations } else { CosignSuffix::Signatures };
+        let tag = format!("{named}:{}", Tag::cosign(digest, suffix));
+        registry.manifests.insert(tag, Ok(signatures));
     }
     registry
 }

@@ -101,7 +101,7 @@ fn seconds(after: u64) -> u64 {
 }
 
 fn verify(entry: &Value, root: &TrustedRoot) -> Result<Option<Logged>, Malformed> {
-    let signed = Signed { signature: SIGNATURE, message: MESSAGE, payload: None };
+    let signed = signed();
     let entry = Json::parse(entry.to_string().as_bytes())?;
     Record::of_bundle(entry)?.about(&signed)?.verify(root)
 }
@@ -198,6 +198,10 @@ fn g10_an_entry_in_another_spelling_is_another_entry() {
     assert!(error.0.contains("not written in the one way"), "{error}");
 }
 
+const fn signed() -> Signed<'static> {
+    Signed { signature: SIGNATURE, message: MESSAGE, payload: None }
+}
+
 #[test]
 fn an_entry_names_the_certificate_that_signed() {
     let logs = Logs::new();
@@ -209,7 +213,7 @@ fn an_entry_names_the_certificate_that_signed() {
     let annotation = json!({"SignedEntryTimestamp": "AAAA", "Payload": {
         "body": STANDARD.encode(body.to_string()), "integratedTime": 1, "logIndex": 2,
         "logID": "ab".repeat(32)}});
-    let entry = LogEntry::parse(&annotation.to_string(), SIGNATURE, MESSAGE).unwrap();
+    let entry = LogEntry::parse(&annotation.to_string(), &signed()).unwrap();
     assert!(entry.names_certificate(signer));
     assert!(!entry.names_certificate(&logs.old.certificate));
     assert!(!entry.names(signer.public_key()), "its key alone is another signer");
@@ -227,7 +231,7 @@ proptest! {
         if let Ok(json) = Json::parse(text.as_bytes()) {
             let _ = Record::of_bundle(json);
         }
-        let _ = Record::of_annotation(&text);
+        let _ = Record::of_annotation(&text, &signed());
     }
 }
 

@@ -4,13 +4,17 @@
 //! encoding" of both, and what a signer said is read back from those very bytes ([`payload_of`]):
 //! nothing can be signed as one thing and read as another.
 
-use crate::trust::json::{Json, Malformed, Members};
+use super::statement::{SIGNATURE, Statement, kind_of};
+use crate::trust::{
+    json::{Json, Malformed, Members},
+    steps::{Claim, Fault},
+};
 
 /// An envelope as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Envelope {
-    pub(super) payload: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+pub(in crate::trust) struct Envelope {
+    pub(in crate::trust) payload: Vec<u8>,
+    pub(in crate::trust) signature: Vec<u8>,
 }
 
 impl Envelope {
@@ -18,7 +22,7 @@ impl Envelope {
     ///
     /// # Errors
     /// When it is anything else, or has not exactly one signature.
-    pub(super) fn parse(envelope: Json) -> Result<Self, Malformed> {
+    pub(in crate::trust) fn parse(envelope: Json) -> Result<Self, Malformed> {
         let [payload, kind, signatures] =
             envelope.members("the envelope", ["payload", "payloadType", "signatures"])?;
         if kind.text("`payloadType`")? != PAYLOAD_TYPE {
@@ -37,7 +41,7 @@ impl Envelope {
     }
 
     /// The bytes that the signature is over.
-    pub(super) fn message(&self) -> Vec<u8> {
+    pub(in crate::trust) fn message(&self) -> Vec<u8> {
         let length = self.payload.len();
         let mut message = format!("{}{length} ", head()).into_bytes();
         message.extend_from_slice(&self.payload);
@@ -45,8 +49,41 @@ impl Envelope {
     }
 }
 
+impl Envelope {
+    /// The type of attestation that the envelope says it holds; `None` for a signature. Nothing of that
+    /// is authentic yet.
+    ///
+    /// # Errors
+    /// When it holds no statement.
+    pub(in crate::trust) fn attests(&self) -> Result<Option<String>, Fault> {
+        let kind = kind_of(&self.payload)
+            .map_err(|error| Fault::invalid(format!("is over a malformed statement: {error}")))?;
+        Ok((kind != SIGNATURE).then_some(kind))
+    }
+}
+
+/// How to read what is said in an envelope with an attestation, or with a signature.
+pub(in crate::trust) fn claim_of(attests: bool) -> fn(&[u8]) -> Result<Claim, Malformed> {
+    let signs = |message: &[u8]| {
+        let digests = statement_in(message)?.signs()?;
+        Ok(Claim { digests, reference: None, statement: None })
+    };
+    let says = |message: &[u8]| {
+        let statement = statement_in(message)?;
+        Ok(Claim { digests: statement.digests()?, reference: None, statement: Some(statement) })
+    };
+    if attests { says } else { signs }
+}
+
+/// The statement in the envelope whose signed bytes are `message`.
+fn statement_in(message: &[u8]) -> Result<Statement, Malformed> {
+    let payload = payload_of(message)
+        .ok_or_else(|| Malformed("it is not an envelope's message".to_owned()))?;
+    Statement::parse(payload)
+}
+
 /// The payload in the signed bytes of an envelope with an in-toto statement.
-pub(super) fn payload_of(message: &[u8]) -> Option<&[u8]> {
+pub(in crate::trust) fn payload_of(message: &[u8]) -> Option<&[u8]> {
     let rest = message.strip_prefix(head().as_bytes())?;
     let space = rest.iter().position(|byte| *byte == b' ')?;
     let (length, payload) = (&rest[..space], &rest[space + 1..]);

@@ -8,9 +8,11 @@
 //!  "predicate":{}}
 //! ```
 //!
-//! A signature binds by `sha256` and by nothing else. A subject that is named by further digests is
+//! A statement binds by `sha256` and by nothing else. A subject that is named by further digests is
 //! not taken, because they could not be compared and would have to agree (G-12). Its name is for
 //! people: it says what somebody called it, and never which repository was meant.
+
+use serde::Deserialize;
 
 use crate::{
     oci::Digest,
@@ -19,22 +21,29 @@ use crate::{
 
 /// A statement as it is written.
 #[derive(Debug)]
-pub(super) struct Statement {
-    pub(super) predicate_type: String,
+pub(in crate::trust) struct Statement {
+    /// What its bytes hash to: whoever writes them twice has still said one thing.
+    pub(in crate::trust) digest: Digest,
+    pub(in crate::trust) predicate_type: String,
+    /// What it says; `null` where it says nothing.
+    pub(in crate::trust) predicate: Json,
     subjects: Vec<Subject>,
-    predicate: Option<Json>,
 }
 
-/// The digests of one artifact, by algorithm.
+/// One artifact.
 #[derive(Debug)]
-struct Subject(Vec<(String, String)>);
+struct Subject {
+    /// Its SHA-256, where it is named by that.
+    digest: Option<Digest>,
+    whole: Json,
+}
 
 impl Statement {
     /// Reads `bytes`.
     ///
     /// # Errors
     /// When they are no statement about at least one artifact.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(in crate::trust) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut members = Members::of(Json::parse(bytes)?, "the statement")?;
         let kind = members.require("_type")?.text("`_type`")?;
         if !TYPES.contains(&kind.as_str()) {
@@ -46,34 +55,48 @@ impl Statement {
             return Err(Malformed("it is about nothing".to_owned()));
         }
         let subjects = subjects.into_iter().map(Subject::parse).collect::<Result<_, _>>()?;
-        let predicate = members.take("predicate");
+        let predicate = members.take("predicate").unwrap_or(Json::Null);
         members.finish()?;
-        Ok(Self { predicate_type, subjects, predicate })
+        Ok(Self { digest: Digest::of(bytes), predicate_type, predicate, subjects })
+    }
+
+    /// The manifests that it is about.
+    ///
+    /// # Errors
+    /// When none is named by `sha256`.
+    pub(in crate::trust) fn digests(&self) -> Result<Vec<Digest>, Malformed> {
+        let digests: Vec<_> = self.subjects.iter().filter_map(|subject| subject.digest).collect();
+        if digests.is_empty() {
+            return Err(Malformed("it names nothing by `sha256`".to_owned()));
+        }
+        Ok(digests)
+    }
+
+    /// Its entry for the manifest `digest`.
+    pub(in crate::trust) fn subject(&self, digest: &Digest) -> Option<&Json> {
+        let subject = self.subjects.iter().find(|subject| subject.digest.as_ref() == Some(digest));
+        subject.map(|subject| &subject.whole)
     }
 
     /// The manifests that are signed.
     ///
     /// # Errors
     /// When the statement is no signature, or no manifest is named in the way that signatures do.
-    pub(super) fn signs(self) -> Result<Vec<Digest>, Malformed> {
+    pub(in crate::trust) fn signs(&self) -> Result<Vec<Digest>, Malformed> {
         if self.predicate_type != SIGNATURE {
             return Err(Malformed("it is an attestation and no signature".to_owned()));
         }
         // cosign 3.0 leaves it out, later versions write it empty.
-        if self.predicate.is_some_and(|predicate| predicate != Json::Object(Vec::new())) {
+        if !matches!(&self.predicate, Json::Null) && self.predicate != Json::Object(Vec::new()) {
             return Err(Malformed("its predicate is not empty".to_owned()));
         }
-        let digests = self.subjects.into_iter().map(Subject::digest);
-        let digests = digests.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-        if digests.is_empty() {
-            return Err(Malformed("it names nothing by `sha256`".to_owned()));
-        }
-        Ok(digests)
+        self.digests()
     }
 }
 
 impl Subject {
     fn parse(subject: Json) -> Result<Self, Malformed> {
+        let whole = subject.clone();
         let mut members = Members::of(subject, "a subject")?;
         let digests = members.require("digest")?.object("`digest`")?;
         if digests.is_empty() || digests.len() > MAX_DIGESTS {
@@ -84,24 +107,39 @@ impl Subject {
         }
         members.finish()?;
         let digest = |(algorithm, value): (String, Json)| Ok((algorithm, value.text("a digest")?));
-        Ok(Self(digests.into_iter().map(digest).collect::<Result<_, _>>()?))
-    }
-
-    /// The subject's SHA-256; `None` where it has other digests only.
-    fn digest(self) -> Result<Option<Digest>, Malformed> {
-        let Some((_, value)) = self.0.iter().find(|(algorithm, _)| algorithm == "sha256") else {
-            return Ok(None);
-        };
-        if self.0.len() > 1 {
-            return Err(Malformed("it names a subject by more digests than `sha256`".to_owned()));
-        }
-        let digest = format!("sha256:{value}").parse();
-        digest.map(Some).map_err(|error| Malformed(format!("a subject's `sha256`: {error}")))
+        let digests = digests.into_iter().map(digest).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { digest: sha256_of(&digests)?, whole })
     }
 }
 
+/// The SHA-256 among `digests`; `None` where there are other digests only.
+fn sha256_of(digests: &[(String, String)]) -> Result<Option<Digest>, Malformed> {
+    let Some((_, value)) = digests.iter().find(|(algorithm, _)| algorithm == "sha256") else {
+        return Ok(None);
+    };
+    if digests.len() > 1 {
+        return Err(Malformed("it names a subject by more digests than `sha256`".to_owned()));
+    }
+    let digest = format!("sha256:{value}").parse();
+    digest.map(Some).map_err(|error| Malformed(format!("a subject's `sha256`: {error}")))
+}
+
+/// The predicate type that the statement in `bytes` says it has, read without the rest of it.
+///
+/// # Errors
+/// When it says none.
+pub(in crate::trust) fn kind_of(bytes: &[u8]) -> Result<String, Malformed> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kind {
+        predicate_type: String,
+    }
+    let kind: Kind = serde_json::from_slice(bytes).map_err(|error| Malformed(error.to_string()))?;
+    Ok(kind.predicate_type)
+}
+
 /// The predicate type of what is a signature and nothing more.
-pub(super) const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
+pub(in crate::trust) const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 /// What a statement says it is.
 const TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
 /// Artifacts that one statement is about.
@@ -124,7 +162,7 @@ mod tests {
     }
 
     fn signs(text: &str) -> Result<Vec<Digest>, Malformed> {
-        Statement::parse(text.as_bytes()).and_then(Statement::signs)
+        Statement::parse(text.as_bytes())?.signs()
     }
 
     #[test]
