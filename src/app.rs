@@ -4,10 +4,13 @@
 //! the order in which they need each other, starts the listeners and the policy watch, and takes
 //! everything down again in the opposite order.
 
+mod desk;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
+use self::desk::Desk;
 use crate::{
     audit::{self, Audit, AuditError},
     config::Config,
@@ -56,7 +59,8 @@ impl App {
         let keeper =
             PolicyKeeper::new(policy, mirror.clone(), environment.clone(), metrics.clone());
         let keeper = Arc::new(keeper);
-        let desk = Admin::new(metrics.clone(), keeper.clone());
+        let operations = Arc::new(Desk { mirror: mirror.clone(), store: kept.store.clone() });
+        let desk = Admin::new(metrics.clone(), keeper.clone(), operations);
         let doors = Doors::new(mirror, environment, metrics);
         Ok(Self { clients, admin, doors, desk, keeper, kept })
     }

@@ -24,6 +24,7 @@ mod manifest;
 mod origin;
 mod record;
 mod referrers;
+mod remove;
 mod resolve;
 mod tag;
 
@@ -39,8 +40,9 @@ pub use self::answer::{
 pub use self::cargo::{Cargo, ParsePlatformsError, Piece, Platforms, Role};
 pub use self::carry::{Denied, Order, Watch, Weighed};
 pub use self::holdings::Holding;
-pub use self::origin::{Collection, Origin, descriptor_of, source_error};
 pub use self::job::{Job, MAX_JOB_LENGTH};
+pub use self::origin::{Collection, Origin, descriptor_of, source_error};
+pub use self::remove::Removal;
 use self::{fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},

@@ -89,7 +89,8 @@ impl Seed {
         for item in &wanted.unclear {
             report.tell(item, output)?;
         }
-        let work: Vec<_> = wanted.orders.iter().map(|order| self.one(station, order, &bars)).collect();
+        let work: Vec<_> =
+            wanted.orders.iter().map(|order| self.one(station, order, &bars)).collect();
         let mut work = stream::iter(work).buffered(IMAGES_AT_ONCE);
         while let Some(item) = work.next().await {
             bars.beside(|| report.tell(&item, output))?;

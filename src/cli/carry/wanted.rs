@@ -86,7 +86,12 @@ impl Wanted {
     }
 
     /// Turns the patterns into orders, by the tags that `mirror` knows or hears of.
-    pub(super) async fn expand(&mut self, mirror: &Mirror, context: &Context, platforms: &Platforms) {
+    pub(super) async fn expand(
+        &mut self,
+        mirror: &Mirror,
+        context: &Context,
+        platforms: &Platforms,
+    ) {
         for (image, pattern) in std::mem::take(&mut self.patterns) {
             let asked = format!("{image}:{pattern}");
             match all_tags(mirror, context, &image).await {
