@@ -43,7 +43,7 @@ pub use self::holdings::Holding;
 pub use self::job::{Job, MAX_JOB_LENGTH};
 pub use self::origin::{Collection, Origin, descriptor_of, source_error};
 pub use self::remove::Removal;
-use self::{fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
+use self::{blob::Door, fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},
     environment::Environment,
@@ -109,7 +109,7 @@ struct Room {
     tags: Cache<(ImageName, Tag), FreshTag>,
     decided: Cache<(ImageName, Digest), Arc<Decided>>,
     /// Which manifest made a blob readable: asked again about that manifest at every request.
-    readable: Cache<(ImageName, Digest), Digest>,
+    readable: Cache<(ImageName, Digest), Door>,
     resolving: Flights<(ImageName, Tag), Result<Digest, UpstreamError>>,
     fetching: Flights<(ImageName, Digest), Result<Fetched, Arc<PullError>>>,
     judging: Flights<Judging, Result<Arc<Decided>, Arc<PullError>>>,
