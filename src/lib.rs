@@ -23,6 +23,7 @@ pub mod http;
 pub mod images;
 pub mod mirror;
 pub mod oci;
+pub mod recheck;
 pub mod reload;
 pub mod secret;
 pub mod store;

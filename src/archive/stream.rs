@@ -73,6 +73,20 @@ fn joined(
     })
 }
 
+/// The names of the files in the tar file that `reader` yields, read as strictly as an import reads
+/// them. Their content is passed over.
+///
+/// # Errors
+/// See [`ArchiveError`].
+pub fn list_members(reader: impl Read) -> Result<Vec<EntryName>, ArchiveError> {
+    let mut members = Members::new(Passing(reader));
+    let mut names = Vec::new();
+    while let Some(member) = members.next()? {
+        names.push(member.name);
+    }
+    Ok(names)
+}
+
 /// A content that comes next.
 struct Coming {
     digest: Digest,

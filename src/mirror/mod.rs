@@ -22,8 +22,10 @@ mod judge;
 mod look;
 mod manifest;
 mod origin;
+mod recheck;
 mod record;
 mod referrers;
+mod remove;
 mod resolve;
 mod tag;
 
@@ -41,7 +43,9 @@ pub use self::carry::{Denied, Order, Watch, Weighed};
 pub use self::holdings::Holding;
 pub use self::job::{Job, MAX_JOB_LENGTH};
 pub use self::origin::{Collection, Origin, descriptor_of, source_error};
-use self::{fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
+pub use self::recheck::{Rechecked, Standing};
+pub use self::remove::Removal;
+use self::{blob::Door, fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},
     environment::Environment,
@@ -107,7 +111,7 @@ struct Room {
     tags: Cache<(ImageName, Tag), FreshTag>,
     decided: Cache<(ImageName, Digest), Arc<Decided>>,
     /// Which manifest made a blob readable: asked again about that manifest at every request.
-    readable: Cache<(ImageName, Digest), Digest>,
+    readable: Cache<(ImageName, Digest), Door>,
     resolving: Flights<(ImageName, Tag), Result<Digest, UpstreamError>>,
     fetching: Flights<(ImageName, Digest), Result<Fetched, Arc<PullError>>>,
     judging: Flights<Judging, Result<Arc<Decided>, Arc<PullError>>>,

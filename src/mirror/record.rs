@@ -13,10 +13,12 @@ use super::{
     Client, Origin, PullError, Room,
     fetch::Fetched,
     judge::{Asked, Case, Decided},
+    look::Look,
 };
 use crate::{
     audit::{ClientRecord, DecisionRecord},
-    oci::Digest,
+    oci::{Digest, ImageName},
+    store::ManifestRecord,
     trust::{self, Mode, Outcome, Policy, Reason, Verdict},
 };
 
@@ -37,12 +39,37 @@ impl Room {
                 tracing::warn!(image = %case.image, digest = %case.digest, %error, "recorded verdict not readable; judging again");
             })
             .ok()?;
-        let decided = decided(fetched, recorded.verdict, recorded.decision, recorded.at);
+        let decided = decided(case, fetched, recorded.verdict, recorded.decision, recorded.at);
         let admits = decided.verdict.outcome == Outcome::Admitted;
         (admits && self.holds(&decided, &case.policy)).then(|| Arc::new(decided))
     }
 
-    /// Writes `verdict` down and makes it visible.
+    /// The verdict that the manifest's record holds, by whichever policy.
+    pub(super) fn earlier(fetched: &Fetched) -> Option<Arc<Verdict>> {
+        let value = fetched.record.as_ref()?.verdict.as_ref()?;
+        RecordedVerdict::deserialize(value).ok().map(|recorded| recorded.verdict)
+    }
+
+    /// Takes the verdict out of the manifest's record, so that no restart finds it again.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) async fn withdraw(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<(), PullError> {
+        self.decided.invalidate(&(image.clone(), *digest));
+        if let Some(record) = self.store.manifest(image, digest).await?
+            && record.verdict.is_some()
+        {
+            let record = ManifestRecord { verdict: None, ..(*record).clone() };
+            self.store.put_manifest(image, digest, &record).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes `verdict` down, beside what `look` saw, and makes it visible.
     ///
     /// # Errors
     /// When the audit log cannot take it.
@@ -51,11 +78,15 @@ impl Room {
         case: &Case,
         fetched: &Fetched,
         verdict: Verdict,
+        look: &Look,
     ) -> Result<Arc<Decided>, PullError> {
         let at = self.environment.clock.now();
         let verdict = Arc::new(verdict);
-        let decision = self.log(case.asked(), Some(case.digest), &verdict).await?;
-        let decided = Arc::new(decided(fetched, verdict, decision, at));
+        let logged = self.log(case.asked(), Some(case.digest), &verdict);
+        // The manifest's record is about to name the evidence, so that must be there.
+        let (decision, ()) = tokio::join!(logged, look.kept());
+        let decision = decision?;
+        let decided = Arc::new(decided(case, fetched, verdict, decision, at));
         if decided.verdict.outcome == Outcome::Admitted {
             if decided.verdict.enforced {
                 self.keep_verdict(case, fetched, &decided).await;
@@ -90,6 +121,7 @@ impl Room {
         let decision = self.log(case.asked(), Some(case.digest), &verdict).await?;
         let decided = Decided {
             bytes: Bytes::new(),
+            etag: "".into(),
             media_type: "".into(),
             warning: None,
             verdict,
@@ -229,6 +261,7 @@ pub(super) fn client_record(client: &Client) -> ClientRecord {
 }
 
 fn decided(
+    case: &Case,
     fetched: &Fetched,
     verdict: Arc<Verdict>,
     decision: Arc<str>,
@@ -239,6 +272,7 @@ fn decided(
         (!verdict.enforced && verdict.mode == Mode::Warn).then(|| verdict.message.as_str().into());
     Decided {
         bytes: fetched.bytes.clone(),
+        etag: format!("\"{}\"", case.digest).into(),
         media_type: media_type.into(),
         warning,
         verdict,
