@@ -49,6 +49,8 @@ at() {
   "$binary" "$command" --config "$work/$name/portcullis.toml" "$@"
 }
 
+pod() { podman --root "$work/pod" --runroot "$work/pod-run" --storage-driver vfs "$@"; }
+
 # refused SIDE COMMAND...: must end with 1 and say that something is denied.
 refused() {
   local status=0
@@ -104,7 +106,9 @@ other_programs_read_the_layout() {
   oras manifest fetch --oci-layout "$work/layout@$digest" >"$work/by-oras"
   [ "$(sha256sum <"$work/by-oras")" = "${digest#sha256:}  -" ]
   crane push --insecure --index "$work/layout" "$registry/pushed/by-crane:all"
-  podman --root "$work/pod" --runroot "$work/pod-run" --storage-driver vfs pull --quiet "oci:$work/layout:$name"
+  # podman makes a name of the folder's path when it reads a layout itself, so its storage is filled by skopeo.
+  skopeo copy --quiet "oci:$work/layout:$name" "containers-storage:[vfs@$work/pod+$work/pod-run]$name"
+  pod image exists "$name"
 }
 
 # A layout as skopeo makes it: names are tags only, and evidence is copied by hand.
@@ -134,7 +138,7 @@ pulls_at_the_far_side() {
     crane pull --insecure --format oci "$far/$repository:$TAG" "$work/pulled-$(basename "$repository")"
     skopeo copy --quiet --src-tls-verify=false "docker://$far/$repository:$TAG" "dir:$work/copied-$(basename "$repository")"
   done
-  podman --root "$work/pod" --runroot "$work/pod-run" --storage-driver vfs pull --quiet --tls-verify=false "$far/acme/cosign2:$TAG"
+  pod pull --quiet --tls-verify=false "$far/acme/cosign2:$TAG"
   cosign2 verify --key "$work/release.pub" --insecure-ignore-tlog --allow-http-registry "$far/acme/cosign2:$TAG" >/dev/null
   if crane manifest --insecure "$far/acme/unsigned:$TAG" 2>"$work/unsigned.log"; then
     return 1
