@@ -159,7 +159,10 @@ const OPEN_METRICS: HeaderValue =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::testing::{content, header};
+    use crate::http::{
+        operations::Answer,
+        testing::{content, header},
+    };
 
     #[derive(Debug)]
     struct Fixed(bool);
@@ -174,8 +177,22 @@ mod tests {
         }
     }
 
+    /// Pages are shown without any operation.
+    #[derive(Debug)]
+    struct Untouched;
+
+    impl Operations for Untouched {
+        fn import(&self, _: Box<dyn std::io::Read + Send>, _: ImportWanted) -> Answer {
+            panic!("nothing is imported by looking")
+        }
+
+        fn list(&self) -> Answer {
+            panic!("nothing is listed by looking")
+        }
+    }
+
     fn admin(ready: bool) -> Admin {
-        Admin::new(Arc::new(Metrics::new()), Arc::new(Fixed(ready)))
+        Admin::new(Arc::new(Metrics::new()), Arc::new(Fixed(ready)), Arc::new(Untouched))
     }
 
     #[test]

@@ -81,6 +81,10 @@ impl Bag {
         Self { members: members.collect(), manifest, layer, end: 1024 }
     }
 
+    fn member(&self, path: &str) -> Member {
+        self.members.iter().find(|member| member.path() == path).expect("it is there").clone()
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for member in &self.members {
@@ -174,7 +178,7 @@ fn names_and_kinds(bag: &Bag) -> Vec<Case> {
             bag.with(Member::new("blobs/md5/d41d8cd98f00b204e9800998ecf8427e", b"")),
             "no digest",
         ),
-        ("content twice", bag.with(Member::new(&bag.layer, b"other")), "twice"),
+        ("content twice", bag.with(bag.member(&bag.layer)), "twice"),
         ("index twice", bag.with(Member::new("index.json", b"{}")), "twice"),
         ("version twice", bag.with(Member::new("oci-layout", b"{}")), "twice"),
     ]
@@ -370,25 +374,28 @@ async fn hostile_archives_are_refused_by_name_and_change_nothing() {
     cases.extend(broken_tars(&bag));
     cases.extend(lying_documents(&bag));
     assert!(cases.len() >= 60, "{}", cases.len());
-    let lanes = cases.chunks(cases.len().div_ceil(LANES)).map(|cases| async {
-        let far = Site::far(&upstream, &key);
+    let (upstream, key) = (&upstream, &key);
+    let lanes = cases.chunks(cases.len().div_ceil(LANES)).map(|cases| async move {
+        let mut missed = Vec::new();
         for (name, archive, expected) in cases {
+            // What an earlier one brought would make up for what this one lacks.
+            let far = Site::far(upstream, key);
             for said in import_both_ways(&far, name, archive).await {
-                let told = format!("{}{}", said.answer, said.beside);
-                assert!(told.contains(expected), "{name}: {told}");
+                if !format!("{}{}", said.answer, said.beside).contains(expected) {
+                    missed.push(format!("{name}: {expected:?} is not in {said:#?}"));
+                }
             }
+            let tag = format!("data/refs-v1/{NAME}/acme/app/_tags/v1");
+            assert!(!far.folder.path().join(tag).exists(), "{name}: it can be pulled");
+            assert!(!far.folder.path().join("evil").exists(), "{name}");
         }
+        assert!(missed.is_empty(), "{}", missed.join("\n"));
         assert!(!Path::new("/tmp/portcullis-evil").exists());
-        assert!(!far.folder.path().join("evil").exists());
-        let listed = far.runs(&["list"]).await;
-        assert_eq!(listed.answer, "", "something came to be here");
-        let mirror = far.serve().await;
-        assert_eq!(mirror.manifest("acme/app", "v1").await.status, 404);
     });
     join_all(lanes).await;
     assert_eq!(bag.bytes().len() % 512, 0);
     write(&near.folder.path().join("again.tar"), bag.bytes());
-    Site::far(&upstream, &key).runs(&["import", &near.path("again.tar")]).await;
+    Site::far(upstream, key).runs(&["import", &near.path("again.tar")]).await;
 }
 
 #[tokio::test]
