@@ -189,6 +189,10 @@ mod tests {
         fn list(&self) -> Answer {
             panic!("nothing is listed by looking")
         }
+
+        fn recheck(&self, _: String) -> Answer {
+            panic!("nothing is rechecked by looking")
+        }
     }
 
     fn admin(ready: bool) -> Admin {
