@@ -4,16 +4,21 @@
 //! the order in which they need each other, starts the listeners and the policy watch, and takes
 //! everything down again in the opposite order.
 
+mod desk;
+
 use std::{net::SocketAddr, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use self::desk::Desk;
 use crate::{
     audit::{self, Audit, AuditError},
     config::Config,
     environment::Environment,
     http::{Admin, BindError, Doors, Server},
     mirror::{Freshness, Mirror, Origin, Parts},
+    recheck,
     reload::{PolicyKeeper, PolicyProblems},
     store::{self, Store, StoreError},
     telemetry::Metrics,
@@ -29,6 +34,7 @@ pub struct App {
     doors: Doors,
     desk: Admin,
     keeper: Arc<PolicyKeeper>,
+    rechecking: Option<Rechecking>,
     kept: Kept,
 }
 
@@ -56,9 +62,18 @@ impl App {
         let keeper =
             PolicyKeeper::new(policy, mirror.clone(), environment.clone(), metrics.clone());
         let keeper = Arc::new(keeper);
-        let desk = Admin::new(metrics.clone(), keeper.clone());
+        let log = config.data.join(audit::FOLDER);
+        let rechecking = config.recheck_every.map(|every| {
+            let environment = environment.clone();
+            let work =
+                recheck::on_schedule(mirror.clone(), Arc::from(log.as_path()), environment, every);
+            Rechecking(Box::pin(work))
+        });
+        let operations =
+            Arc::new(Desk { mirror: mirror.clone(), store: kept.store.clone(), log: log.clone() });
+        let desk = Admin::new(metrics.clone(), keeper.clone(), operations);
         let doors = Doors::new(mirror, environment, metrics);
-        Ok(Self { clients, admin, doors, desk, keeper, kept })
+        Ok(Self { clients, admin, doors, desk, keeper, rechecking, kept })
     }
 
     /// Where clients connect to.
@@ -88,6 +103,7 @@ impl App {
             let _ = told.wait_for(|stop| *stop).await;
         };
         let watching = tokio::spawn(self.keeper.clone().watch());
+        let rechecking = self.rechecking.map(|Rechecking(work)| tokio::spawn(work));
         let admin =
             self.admin.map(|admin| tokio::spawn(admin.serve(self.desk, stopped(told.clone()))));
         let clients = tokio::spawn(self.clients.serve(self.doors, stopped(told)));
@@ -99,7 +115,19 @@ impl App {
             let _ = admin.await;
         }
         watching.abort();
+        if let Some(rechecking) = rechecking {
+            rechecking.abort();
+        }
         self.kept.close().await;
+    }
+}
+
+/// The schedule by which everything is judged again; it never ends by itself.
+struct Rechecking(BoxFuture<'static, ()>);
+
+impl std::fmt::Debug for Rechecking {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Rechecking")
     }
 }
 

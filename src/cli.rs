@@ -14,6 +14,7 @@ mod judge;
 pub mod keygen;
 pub mod output;
 mod password;
+pub mod recheck;
 mod remote;
 mod scratch;
 pub mod serve;
@@ -69,7 +70,10 @@ enum Command {
     Inventory(Box<carry::inventory::InventoryCommand>),
     Keygen(keygen::Keygen),
     List(Box<carry::list::List>),
+    Prune(Box<carry::remove::Prune>),
+    Remove(Box<carry::remove::Remove>),
     Seed(Box<carry::seed::Seed>),
+    Recheck(Box<recheck::Recheck>),
     Serve(Box<serve::Serve>),
     Sign(Box<sign::Sign>),
     Verify(Box<verify::Verify>),
@@ -98,7 +102,10 @@ impl Cli {
             Command::Inventory(inventory) => inventory.run(variables, environment, output).await,
             Command::Keygen(keygen) => keygen.run(&variables, environment, output),
             Command::List(list) => list.run(variables, environment, output).await,
+            Command::Prune(prune) => prune.run(variables, environment, output).await,
+            Command::Remove(remove) => remove.run(variables, environment, output).await,
             Command::Seed(seed) => seed.run(variables, environment, output).await,
+            Command::Recheck(recheck) => recheck.run(variables, environment, output).await,
             Command::Serve(serve) => serve.run(variables, environment, output).await,
             Command::Sign(sign) => sign.run(variables, environment, output).await,
             Command::Verify(verify) => verify.start(variables, environment, output).await,

@@ -11,7 +11,8 @@
 //! 5. Be faster than the mirrors that check nothing.
 //!
 //! Modules know each other in one direction only:
-//! `http -> mirror -> {trust, store, upstream} -> oci`; [`app`] puts them together.
+//! `http -> mirror -> {trust, store, upstream} -> oci`; [`app`] puts them together. [`archive`]
+//! stands beside `http`: where that brings images to clients, this brings them to other mirrors.
 
 pub mod app;
 pub mod archive;
@@ -23,6 +24,7 @@ pub mod http;
 pub mod images;
 pub mod mirror;
 pub mod oci;
+pub mod recheck;
 pub mod reload;
 pub mod secret;
 pub mod store;

@@ -1,6 +1,6 @@
 //! What became of one image that was to be carried.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     mirror::{Order, PullError, Weighed},
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// One line of the report of `seed`, `export` and `import`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
     /// Its full name.
     pub image: String,
@@ -18,23 +18,23 @@ pub struct Item {
     /// What became of it.
     pub outcome: Outcome,
     /// The reason of the verdict.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What to know about it, in a sentence.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// What to do next.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub next_step: String,
     /// Bytes of everything that belongs to it.
     pub size: u64,
     /// Who vouched for it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
 }
 
 /// What became of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Policy admits it, and it was carried.
@@ -103,7 +103,7 @@ impl Item {
             image,
             digest: Some(*digest),
             outcome,
-            reason: Some(verdict.reason.as_str()),
+            reason: Some(verdict.reason.as_str().to_owned()),
             message: said(&verdict.message),
             next_step: said(&verdict.next_step),
             size: cargo.as_ref().map_or(0, crate::mirror::Cargo::size),

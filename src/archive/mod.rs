@@ -30,6 +30,7 @@ mod item;
 mod layout;
 mod name;
 mod open;
+mod outgoing;
 mod plan;
 mod shelf;
 mod sink;
@@ -48,7 +49,8 @@ pub use self::{
     layout::{Archive, Reading},
     name::parse_full_name,
     open::open,
+    outgoing::outgoing,
     plan::Plan,
     sink::Sink,
-    stream::receive,
+    stream::{list_members, receive},
 };

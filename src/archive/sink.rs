@@ -33,7 +33,7 @@ enum Form {
 enum Target {
     File { file: File, path: PathBuf },
     Stream(Box<dyn Write + Send>),
-    Volumes(Cut),
+    Volumes(Box<Cut>),
 }
 
 impl std::fmt::Debug for Sink {
@@ -63,7 +63,7 @@ impl Sink {
     pub fn tar(path: &Path, volume_size: Option<u64>) -> Result<Self, ArchiveError> {
         let target = match volume_size {
             None => Target::File { file: create(&beside(path))?, path: path.to_owned() },
-            Some(size) => Target::Volumes(Cut::new(path, size)?),
+            Some(size) => Target::Volumes(Box::new(Cut::new(path, size)?)),
         };
         Ok(Self(Form::Tar(Box::new(Builder::new(target)))))
     }

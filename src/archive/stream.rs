@@ -31,7 +31,7 @@ use crate::{
 /// store before, so that what nobody needed can be removed.
 ///
 /// # Errors
-/// See [`ArchiveError`]. What came before the fault is in the store, and nothing refers to it.
+/// See [`ArchiveError`]. What came before the fault is taken out again.
 ///
 /// # Cancel safety
 /// The content that is under way is given up; what came before stays in the store.
@@ -40,10 +40,28 @@ pub async fn receive(
     store: &Store,
     reading: Reading<'_>,
 ) -> Result<(Archive, Vec<Digest>), ArchiveError> {
+    let mut fresh = Vec::new();
+    match take_in(reader, store, reading, &mut fresh).await {
+        Ok(archive) => Ok((archive, fresh)),
+        Err(error) => {
+            for digest in &fresh {
+                store.discard(digest).await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Takes in the tar file, and notes in `fresh` which content is new.
+async fn take_in(
+    reader: impl Read + Send + 'static,
+    store: &Store,
+    reading: Reading<'_>,
+    fresh: &mut Vec<Digest>,
+) -> Result<Archive, ArchiveError> {
     let (tell, mut told) = mpsc::channel(1);
     let reading_members = tokio::task::spawn_blocking(move || pump(Passing(reader), &tell));
     let mut sizes = HashMap::new();
-    let mut fresh = Vec::new();
     while let Some(Coming { digest, size, pieces }) = told.recv().await {
         sizes.insert(digest, size);
         if store.open_blob(&digest).await?.is_some() {
@@ -61,8 +79,7 @@ pub async fn receive(
     }
     let small = joined(reading_members.await)?;
     let shelf = Arc::new(InStore { store: store.clone(), sizes });
-    let archive = Archive::read("a stream".to_owned(), Found { small, shelf }, reading).await?;
-    Ok((archive, fresh))
+    Archive::read("a stream".to_owned(), Found { small, shelf }, reading).await
 }
 
 fn joined(
@@ -71,6 +88,20 @@ fn joined(
     result.unwrap_or_else(|error| {
         Err(ArchiveError::io("read", "the stream", io::Error::other(error)))
     })
+}
+
+/// The names of the files in the tar file that `reader` yields, read as strictly as an import reads
+/// them. Their content is passed over.
+///
+/// # Errors
+/// See [`ArchiveError`].
+pub fn list_members(reader: impl Read) -> Result<Vec<EntryName>, ArchiveError> {
+    let mut members = Members::new(Passing(reader));
+    let mut names = Vec::new();
+    while let Some(member) = members.next()? {
+        names.push(member.name);
+    }
+    Ok(names)
 }
 
 /// A content that comes next.

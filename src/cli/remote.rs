@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{HeaderMap, Method, Request, StatusCode, Uri, header::HeaderValue};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode, Uri,
+    header::{CONTENT_TYPE, HeaderValue},
+};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -86,6 +89,10 @@ impl Remote {
         job: Option<&HeaderValue>,
     ) -> Result<Reply, String> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if request.method_ref() == Some(&Method::POST) {
+            // What a page in a browser may not send across origins without asking first.
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
         if let Some(job) = job {
             request = request.header(JOB, job);
         }

@@ -35,6 +35,11 @@ pub(super) fn check(raw: &Raw, document: &Document, variables: &Variables) -> Ch
     let mut check = Check::new(document, variables);
     let listen = check.listen(&raw.listen);
     let cache = check.cache(&raw.cache);
+    let recheck_every = raw
+        .recheck
+        .every
+        .as_deref()
+        .map(|text| check.some_time("recheck.every", Some(text), Duration::from_secs(86_400)));
     let limits = limits::check(&mut check, &raw.limits);
     let log = check.log(&raw.log, variables);
     let upstreams = upstreams::check(&mut check, raw, listen.as_ref());
@@ -45,6 +50,7 @@ pub(super) fn check(raw: &Raw, document: &Document, variables: &Variables) -> Ch
         policy: policy.clone(),
         listen,
         cache,
+        recheck_every,
         upstreams,
         table,
         limits,

@@ -52,6 +52,8 @@ pub struct Config {
     pub listen: Listen,
     /// What is kept, and for how long.
     pub cache: Cache,
+    /// How often everything that is kept is judged again; never where it is `None`.
+    pub recheck_every: Option<Duration>,
     /// The registries that the mirror pulls from, in the order of the file.
     pub upstreams: Vec<upstream::Settings>,
     /// All their names.

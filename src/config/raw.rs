@@ -21,6 +21,8 @@ pub(super) struct Raw {
     pub(super) listen: Listen,
     /// What is kept, and for how long.
     pub(super) cache: Cache,
+    /// Judging again what is kept.
+    pub(super) recheck: Recheck,
     /// How much one client, and all of them, may use.
     pub(super) limits: Limits,
     /// What the mirror says about its own work.
@@ -65,6 +67,14 @@ pub(super) struct Cache {
     pub(super) denied_fresh: Option<String>,
     /// How often each blob is read again to see that it is undamaged. Default: `7d`.
     pub(super) scrub_every: Option<String>,
+}
+
+/// Judging again what is kept.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Recheck {
+    /// How often every cached manifest is judged again with fresh evidence, such as `24h`. Default: never.
+    pub(super) every: Option<String>,
 }
 
 /// What the mirror says about its own work.

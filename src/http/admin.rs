@@ -12,6 +12,8 @@ use hyper::{
 use super::{
     body::Body,
     headers,
+    operations::{BodyReader, ImportWanted, Operations},
+    query,
     service::{Arrival, Service},
 };
 use crate::telemetry::Metrics;
@@ -30,13 +32,53 @@ pub trait Readiness: Send + Sync + fmt::Debug {
 pub struct Admin {
     metrics: Arc<Metrics>,
     readiness: Arc<dyn Readiness>,
+    operations: Arc<dyn Operations>,
 }
 
 impl Admin {
-    /// Shows `metrics` and what `readiness` says.
+    /// Shows `metrics` and what `readiness` says, and has `operations` done.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, readiness: Arc<dyn Readiness>) -> Self {
-        Self { metrics, readiness }
+    pub fn new(
+        metrics: Arc<Metrics>,
+        readiness: Arc<dyn Readiness>,
+        operations: Arc<dyn Operations>,
+    ) -> Self {
+        Self { metrics, readiness, operations }
+    }
+
+    /// What comes of an operation; `None` for what is none.
+    async fn operate(&self, request: Request<Incoming>) -> Option<Response<Body>> {
+        let done = match (request.method(), request.uri().path()) {
+            (&Method::GET, "/v1/images") => self.operations.list().await,
+            (&Method::POST, "/v1/recheck") => {
+                let is_json = request
+                    .headers()
+                    .get(header::CONTENT_TYPE)
+                    .is_some_and(|kind| kind == headers::JSON);
+                let pattern = query::first(request.uri().query(), "match").unwrap_or_default();
+                match is_json {
+                    true => self.operations.recheck(pattern.into_owned()).await,
+                    false => Err("send the question as `application/json`".to_owned()),
+                }
+            }
+            (&Method::POST, "/v1/import") => {
+                let is_tar =
+                    request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == TAR);
+                match ImportWanted::parse(request.uri().query().unwrap_or_default()) {
+                    Ok(wanted) if is_tar => {
+                        let reader = Box::new(BodyReader::new(request.into_body()));
+                        self.operations.import(reader, wanted).await
+                    }
+                    Ok(_) => Err(format!("send the archive as `{TAR}`")),
+                    Err(error) => Err(error),
+                }
+            }
+            _ => return None,
+        };
+        Some(match done {
+            Ok(text) => page(StatusCode::OK, headers::JSON, text, false),
+            Err(text) => page(StatusCode::BAD_REQUEST, TEXT, format!("{text}\n"), false),
+        })
     }
 
     /// The answer to `method` on `path`.
@@ -64,7 +106,7 @@ impl Admin {
             _ => page(
                 StatusCode::NOT_FOUND,
                 TEXT,
-                "there are `/healthz`, `/readyz` and `/metrics` here\n",
+                "there are `/healthz`, `/readyz`, `/metrics` and `/v1/images` here\n",
                 head,
             ),
         }
@@ -73,12 +115,16 @@ impl Admin {
 
 impl Service for Admin {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Body> {
-        let response = self.page(request.method(), request.uri().path());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let response = match self.operate(request).await {
+            Some(response) => response,
+            None => self.page(&method, &path),
+        };
         tracing::debug!(
             request_id = arrival.request_id.as_str(),
             client = %arrival.client,
-            method = request.method().as_str(),
-            path = request.uri().path(),
+            method = method.as_str(),
+            path,
             status = response.status().as_u16(),
             "admin request"
         );
@@ -103,6 +149,8 @@ fn page(
     response
 }
 
+/// The media type of a tar file, which no standard has.
+const TAR: &str = "application/x-tar";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// The format that prometheus-client writes: OpenMetrics 1.0, which Prometheus reads.
 const OPEN_METRICS: HeaderValue =
@@ -111,7 +159,10 @@ const OPEN_METRICS: HeaderValue =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::testing::{content, header};
+    use crate::http::{
+        operations::Answer,
+        testing::{content, header},
+    };
 
     #[derive(Debug)]
     struct Fixed(bool);
@@ -126,8 +177,26 @@ mod tests {
         }
     }
 
+    /// Pages are shown without any operation.
+    #[derive(Debug)]
+    struct Untouched;
+
+    impl Operations for Untouched {
+        fn import(&self, _: Box<dyn std::io::Read + Send>, _: ImportWanted) -> Answer {
+            panic!("nothing is imported by looking")
+        }
+
+        fn list(&self) -> Answer {
+            panic!("nothing is listed by looking")
+        }
+
+        fn recheck(&self, _: String) -> Answer {
+            panic!("nothing is rechecked by looking")
+        }
+    }
+
     fn admin(ready: bool) -> Admin {
-        Admin::new(Arc::new(Metrics::new()), Arc::new(Fixed(ready)))
+        Admin::new(Arc::new(Metrics::new()), Arc::new(Fixed(ready)), Arc::new(Untouched))
     }
 
     #[test]

@@ -142,6 +142,7 @@ impl Room {
                 packer.evidence(&home, *subject, 0).await?;
             }
         }
+        packer.look.kept().await;
         Ok(packer.cargo)
     }
 }

@@ -1,6 +1,6 @@
 //! What is here: the images that have a name, as far as records say.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Client, Context, Mirror, Platforms, PullError, judge::Case};
 use crate::{
@@ -9,10 +9,10 @@ use crate::{
 };
 
 /// An image that is here under a name.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Holding {
     /// The repository.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub image: ImageName,
     /// The name there.
     pub tag: Tag,
@@ -114,4 +114,12 @@ fn nobody() -> Context {
 
 fn as_text<S: serde::Serializer>(image: &ImageName, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(image)
+}
+
+fn from_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ImageName, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = text.split_once('/').and_then(|(upstream, repository)| {
+        Some(ImageName { upstream: upstream.parse().ok()?, repository: repository.parse().ok()? })
+    });
+    parsed.ok_or_else(|| serde::de::Error::custom("not the full name of a repository"))
 }

@@ -205,7 +205,7 @@ impl Room {
         })
     }
 
-    async fn verdict(
+    pub(super) async fn verdict(
         self: &Arc<Self>,
         case: &Case,
         fetched: &Fetched,

@@ -22,8 +22,10 @@ mod judge;
 mod look;
 mod manifest;
 mod origin;
+mod recheck;
 mod record;
 mod referrers;
+mod remove;
 mod resolve;
 mod tag;
 
@@ -41,6 +43,8 @@ pub use self::carry::{Denied, Order, Watch, Weighed};
 pub use self::holdings::Holding;
 pub use self::job::{Job, MAX_JOB_LENGTH};
 pub use self::origin::{Collection, Origin, descriptor_of, source_error};
+pub use self::recheck::{Rechecked, Standing};
+pub use self::remove::Removal;
 use self::{blob::Door, fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},

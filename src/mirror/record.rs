@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     audit::{ClientRecord, DecisionRecord},
-    oci::Digest,
+    oci::{Digest, ImageName},
+    store::ManifestRecord,
     trust::{self, Mode, Outcome, Policy, Reason, Verdict},
 };
 
@@ -41,6 +42,31 @@ impl Room {
         let decided = decided(case, fetched, recorded.verdict, recorded.decision, recorded.at);
         let admits = decided.verdict.outcome == Outcome::Admitted;
         (admits && self.holds(&decided, &case.policy)).then(|| Arc::new(decided))
+    }
+
+    /// The verdict that the manifest's record holds, by whichever policy.
+    pub(super) fn earlier(fetched: &Fetched) -> Option<Arc<Verdict>> {
+        let value = fetched.record.as_ref()?.verdict.as_ref()?;
+        RecordedVerdict::deserialize(value).ok().map(|recorded| recorded.verdict)
+    }
+
+    /// Takes the verdict out of the manifest's record, so that no restart finds it again.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) async fn withdraw(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<(), PullError> {
+        self.decided.invalidate(&(image.clone(), *digest));
+        if let Some(record) = self.store.manifest(image, digest).await?
+            && record.verdict.is_some()
+        {
+            let record = ManifestRecord { verdict: None, ..(*record).clone() };
+            self.store.put_manifest(image, digest, &record).await?;
+        }
+        Ok(())
     }
 
     /// Writes `verdict` down, beside what `look` saw, and makes it visible.

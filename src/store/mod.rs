@@ -424,6 +424,52 @@ impl Store {
         self.records(Records::images).await
     }
 
+    /// The manifests of a repository that have a record, in no order.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn manifests(&self, image: &ImageName) -> Result<Vec<Digest>, StoreError> {
+        let image = image.clone();
+        self.records(move |records| records.manifests(&image)).await
+    }
+
+    /// Forgets what a tag means.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    ///
+    /// # Cancel safety
+    /// Once polled, the record is removed whether the future is dropped or not.
+    pub async fn remove_tag(&self, image: &ImageName, tag: &Tag) -> Result<(), StoreError> {
+        let key = (image.clone(), tag.clone());
+        self.records(move |records| records.remove_tag(&key)).await
+    }
+
+    /// Forgets a manifest of a repository. Its bytes stay: other repositories may need them.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    ///
+    /// # Cancel safety
+    /// Once polled, the record is removed whether the future is dropped or not.
+    pub async fn remove_manifest(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        let key = (image.clone(), *digest);
+        self.records(move |records| records.remove_manifest(&key)).await
+    }
+
+    /// The manifests of a repository of which anything is known here.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn digests(&self, image: &ImageName) -> Result<Vec<Digest>, StoreError> {
+        let image = image.clone();
+        self.records(move |records| records.digests(&image)).await
+    }
+
     /// Stops the fills, which keep what they have, and the background tasks, and closes the
     /// accelerator in order. Content and records can be read as long as a clone lives.
     pub async fn close(&self) {

@@ -13,7 +13,7 @@ use std::{
 const LEAVES: [&str; 5] = ["environment", "secret", "telemetry", "timestamp", "units"];
 
 /// What each room may see, beside itself and the leaves.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("archive", &["mirror", "oci", "store", "trust"]),
     ("audit", &["oci"]),
     ("config", &["http", "oci", "tls", "trust", "upstream"]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("limits", &["oci"]),
     ("mirror", &["audit", "oci", "store", "trust", "upstream"]),
     ("oci", &[]),
+    ("recheck", &["audit", "mirror", "oci", "trust"]),
     ("reload", &["config", "http", "mirror", "oci", "trust"]),
     ("secret", &[]),
     ("store", &["oci"]),

@@ -19,6 +19,8 @@ mod evidence;
 mod fill;
 mod limits;
 mod notation;
+
+mod pipelines;
 mod protocols;
 mod pull;
 mod ranges;

@@ -8,12 +8,13 @@ use std::{
 
 use clap::Args;
 
-use super::{Bars, Report, Station, export::failed};
+use super::{Bars, Report, Station, export::failed, server::ServerAddress};
 use crate::{
     archive::{self, Archive, Import as Work, Reading},
     cli::{CliError, Exit, Output, shared::Shared},
     config::{Config, Variables},
     environment::Environment,
+    http::ImportWanted,
     images::ImageArgument,
     mirror::Denied,
     oci::Digest,
@@ -47,6 +48,9 @@ pub struct Import {
     /// The public key that must have signed the inventory
     #[arg(long, value_name = "FILE")]
     inventory_key: Option<PathBuf>,
+    /// Import into the running mirror whose admin listener this is
+    #[arg(long, value_name = "ADDR", conflicts_with = "inventory_key")]
+    server: Option<ServerAddress>,
     /// Print a line of JSON for each image
     #[arg(long)]
     json: bool,
@@ -65,11 +69,37 @@ impl Import {
     ) -> Result<Exit, CliError> {
         let config = self.shared.load(variables, output)?.config;
         self.shared.start_quiet_log(&config, output);
+        if let Some(server) = &self.server {
+            return self.send(server, output);
+        }
         let key = self.read_key()?;
         let station = Station::open(&config, environment, "import")?;
         let exit = self.take_in(&station, (&config, environment), key.as_ref(), output).await;
         station.close().await;
         exit
+    }
+
+    /// Sends every source to the mirror that runs.
+    fn send(&self, server: &ServerAddress, output: &mut Output) -> Result<Exit, CliError> {
+        let wanted = ImportWanted {
+            keep_denied: self.keep_denied,
+            repository: self.repository.as_ref().map(ToString::to_string),
+        };
+        let path = format!("/v1/import?{}", wanted.to_query());
+        let mut report = Report::new(self.json);
+        for source in &self.sources {
+            let mut archive: Box<dyn io::Read> = match source.as_os_str() == "-" {
+                true => Box::new(io::stdin()),
+                false => archive::outgoing(source).map_err(failed)?,
+            };
+            for line in server.send(&path, &mut archive)?.lines() {
+                let item = serde_json::from_str(line).map_err(|error| {
+                    CliError::Failed(format!("the mirror's answer makes no sense: {error}"))
+                })?;
+                report.tell(&item, output)?;
+            }
+        }
+        Ok(report.finish(0, output))
     }
 
     async fn take_in(

@@ -1,8 +1,9 @@
 //! `portcullis list`: which images are here.
 
 use clap::Args;
+use serde::Deserialize;
 
-use super::Station;
+use super::{Station, server::ServerAddress};
 use crate::{
     cli::{CliError, Exit, Output, shared::Shared},
     config::Variables,
@@ -19,6 +20,9 @@ Examples:
   portcullis list
   portcullis list --json | jq '.images[].image'")]
 pub struct List {
+    /// Ask the running mirror whose admin listener this is
+    #[arg(long, value_name = "ADDR")]
+    server: Option<ServerAddress>,
     /// Print the list as JSON
     #[arg(long)]
     json: bool,
@@ -37,10 +41,20 @@ impl List {
     ) -> Result<Exit, CliError> {
         let config = self.shared.load(variables, output)?.config;
         self.shared.start_quiet_log(&config, output);
-        let station = Station::open(&config, environment, "list")?;
-        let holdings = station.mirror.holdings().await;
-        station.close().await;
-        let holdings = holdings.map_err(|error| CliError::Failed(error.to_string()))?;
+        let Images { images: holdings } = match &self.server {
+            Some(server) => {
+                let answer = server.fetch("/v1/images")?;
+                serde_json::from_str(&answer).map_err(|error| {
+                    CliError::Failed(format!("the mirror's answer makes no sense: {error}"))
+                })?
+            }
+            None => {
+                let station = Station::open(&config, environment, "list")?;
+                let images = station.mirror.holdings().await;
+                station.close().await;
+                Images { images: images.map_err(|error| CliError::Failed(error.to_string()))? }
+            }
+        };
         if self.json {
             output.json(&serde_json::json!({ "images": holdings }))?;
             return Ok(Exit::Success);
@@ -54,6 +68,12 @@ impl List {
         }
         Ok(Exit::Success)
     }
+}
+
+/// The answer of a mirror.
+#[derive(Deserialize)]
+struct Images {
+    images: Vec<Holding>,
 }
 
 /// Two lines for each, so that long names fit into 80 columns.

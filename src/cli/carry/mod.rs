@@ -8,8 +8,10 @@ pub mod export;
 pub mod import;
 pub mod inventory;
 pub mod list;
+pub mod remove;
 mod report;
 pub mod seed;
+pub mod server;
 mod station;
 mod wanted;
 

@@ -184,6 +184,21 @@ impl Index {
         });
     }
 
+    /// Forgets what `manifest` references in `image`.
+    pub(in crate::store) fn remove_references<'a>(
+        &self,
+        image: &ImageName,
+        manifest: &Digest,
+        references: impl Iterator<Item = &'a Referenced>,
+    ) {
+        self.with(|db| {
+            for referenced in references {
+                db.remove(&entry::edge_key(image, &referenced.digest, manifest))?;
+            }
+            Ok(())
+        });
+    }
+
     /// The manifests of `image` that reference `digest`; `None` when only the disk can tell.
     pub(in crate::store) fn references_to(
         &self,

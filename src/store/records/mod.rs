@@ -208,6 +208,27 @@ impl Records {
         Ok(self.incoming(image, subject)?.as_subject)
     }
 
+    /// The manifests that have a record, in no order.
+    pub(super) fn manifests(&self, image: &ImageName) -> Result<Vec<Digest>, StoreError> {
+        let entries = self.disk.entries(&self.disk.layout.manifests(image))?;
+        Ok(entries.iter().filter_map(|(name, _)| Layout::manifest_digest(name)).collect())
+    }
+
+    pub(super) fn remove_tag(&self, key: &(ImageName, Tag)) -> Result<(), StoreError> {
+        self.tags.remove(key, &self.disk, &self.disk.layout.tag(&key.0, &key.1)).map(drop)
+    }
+
+    pub(super) fn remove_manifest(&self, key: &(ImageName, Digest)) -> Result<(), StoreError> {
+        let (image, digest) = key;
+        let path = self.disk.layout.manifest(image, digest);
+        // The disk first: what the accelerator says too much is looked up in vain.
+        let Some(known) = self.manifests.remove(key, &self.disk, &path)? else { return Ok(()) };
+        self.index.remove_references(image, digest, known.references());
+        let referenced = known.references().map(|referenced| referenced.digest);
+        self.forget_incoming(image, referenced.chain([*digest]));
+        Ok(())
+    }
+
     /// The repositories that have a record. They lie in each other: `a` beside `a/b`.
     pub(super) fn images(&self) -> Result<Vec<ImageName>, StoreError> {
         let mut found = BTreeSet::new();
@@ -222,6 +243,12 @@ impl Records {
             }
         }
         Ok(found.into_iter().collect())
+    }
+
+    /// The manifests of a repository that have a record.
+    pub(super) fn digests(&self, image: &ImageName) -> Result<Vec<Digest>, StoreError> {
+        let entries = self.disk.entries(&self.disk.layout.manifests(image))?;
+        Ok(entries.iter().filter_map(|(name, _)| Layout::manifest_digest(name)).collect())
     }
 
     fn incoming(&self, image: &ImageName, digest: &Digest) -> Result<Incoming, StoreError> {

@@ -82,6 +82,21 @@ where
         })
     }
 
+    /// Takes the record away; the one that was there.
+    pub(super) fn remove(
+        &self,
+        key: &K,
+        disk: &Disk,
+        path: &Path,
+    ) -> Result<Option<Arc<V>>, StoreError> {
+        self.locks.with(key, || {
+            let before = self.load_locked(key, disk, path)?;
+            disk.files.remove(path)?;
+            self.hot.invalidate(key);
+            Ok(before)
+        })
+    }
+
     fn load_locked(&self, key: &K, disk: &Disk, path: &Path) -> Result<Option<Arc<V>>, StoreError> {
         if let Some(hit) = self.hit(key) {
             return Ok(Some(hit));

@@ -106,6 +106,10 @@ impl Mirror {
         self.address
     }
 
+    pub(crate) const fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -4,6 +4,9 @@
 //! of by the scripted upstream if it asked. What is denied at one side is not carried; what is
 //! carried is judged again at the other.
 
+mod faults;
+mod hostile;
+
 use std::{fs, path::Path, process::Output};
 
 use tempfile::TempDir;
@@ -308,6 +311,99 @@ async fn a_running_mirror_keeps_its_data_directory() {
     let refused = other.run(&["import", "--data", &data, &archive]).await;
     assert_eq!(refused.code, Some(1));
     assert!(refused.beside.contains("--server"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_running_mirror_takes_an_archive_in_through_its_admin_listener() {
+    let (upstream, key, app) = upstream().await;
+    let near = Site::near(&upstream, &key);
+    export(&near, "bag.tar", &[]).await;
+    near.runs(&["export", "--all", "--output", "layout"]).await;
+    let mirror = Site::far(&upstream, &key).serve().await;
+    assert_eq!(mirror.manifest("acme/app", "v1").await.status, 404);
+    let server = mirror.admin_address().to_string();
+    for source in ["bag.tar", "layout"] {
+        near.runs(&["import", "--server", &server, &near.path(source)]).await;
+    }
+    assert_eq!(mirror.manifest("acme/app", "v1").await.body, app.document.bytes);
+    let listed = near.runs(&["list", "--server", &server]).await;
+    assert!(listed.answer.contains("acme/app:v1"), "{listed:?}");
+    write(&near.folder.path().join("broken.tar"), b"this is no archive, and never was one");
+    let refused = near.run(&["import", "--server", &server, &near.path("broken.tar")]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.beside.contains("answers 400"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_nothing_else_needs_goes_with_an_image_and_what_is_shared_stays() {
+    let (upstream, key, _) = upstream().await;
+    let shared = Bytes::from(vec![3; 10 << 10]);
+    let images: Vec<_> = ["one", "two", "three"]
+        .map(|seed| Image::with_layers(seed, vec![shared.clone(), Bytes::from(seed.to_owned())]))
+        .into();
+    let near = Site::near(&upstream, &key);
+    for (image, tag) in images.iter().zip(["v1", "v2", "v3"]) {
+        upstream.push("acme/app", tag, image);
+        sign(&upstream, &key, "acme/app", image);
+        near.runs(&["seed", &format!("acme/app:{tag}")]).await;
+    }
+    let preview = near.runs(&["remove", "acme/app:v1", "--dry-run"]).await;
+    assert!(preview.beside.contains("1 would be removed"), "{preview:?}");
+    near.runs(&["remove", "acme/app:v1"]).await;
+    let pruned = near.runs(&["prune", "--keep-last", "1"]).await;
+    assert!(pruned.answer.contains("acme/app:v2") && !pruned.answer.contains("v3"), "{pruned:?}");
+    let absent = near.run(&["remove", "acme/app:v1"]).await;
+    assert_eq!(absent.code, Some(1), "{absent:?}");
+    upstream.go_down().await;
+    let mirror = near.serve().await;
+    assert!(mirror.stored(&Digest::of(&shared)).exists());
+    assert!(!mirror.stored(&Digest::of(b"one")).exists());
+    assert!(!mirror.stored(&Digest::of(b"two")).exists());
+    assert!(!mirror.stored(&images[0].digest).exists());
+    assert_eq!(mirror.manifest("acme/app", "v3").await.body, images[2].document.bytes);
+    assert_eq!(mirror.blob("acme/app", Digest::of(&shared)).await.body, shared);
+}
+
+#[tokio::test]
+async fn a_mirror_behind_a_mirror_judges_for_itself_by_the_same_evidence() {
+    let (upstream, key, app) = upstream().await;
+    upstream.offer_referrers();
+    let signature = Signature::by(&key, &format!("{NAME}/acme/app"), &app.digest);
+    let referrer = upstream.attach_referrer("acme/app", &app, &[signature]);
+    let front = Site::near(&upstream, &key).serve().await;
+    let address = format!("{NAME}=http://{}", front.address());
+    for (behind_key, status) in [(&key, 200), (&Key::p256(), 403)] {
+        let behind = Site::near(&upstream, behind_key);
+        let words = ["--config", "portcullis.toml", "--upstream", &address];
+        let behind = Mirror::serve(behind.folder, &words).await;
+        upstream.forget();
+        let answer = behind.manifest("acme/app", "v1").await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        if status == 200 {
+            assert_eq!(behind.blob("acme/app", Digest::of(&app.blobs[0])).await.status, 200);
+            let listed = behind.get(format!("/v2/acme/app/referrers/{}", app.digest)).await;
+            let text = String::from_utf8_lossy(&listed.body).into_owned();
+            assert!(text.contains(&referrer.digest.to_string()), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_the_platforms_that_are_wanted_are_carried() {
+    let (upstream, key) = (Upstream::start().await, Key::p256());
+    let children = vec![Image::oci("amd64 child"), Image::oci("arm64 child")];
+    let index = Image::index(children.clone());
+    upstream.push("acme/many", "v1", &index);
+    sign(&upstream, &key, "acme/many", &index);
+    let near = Site::near(&upstream, &key);
+    near.runs(&["seed", "acme/many:v1", "--platform", "linux/amd64"]).await;
+    near.runs(&["export", "--all", "--output", "bag.tar"]).await;
+    let far = Site::far(&upstream, &key);
+    far.runs(&["import", &near.path("bag.tar")]).await;
+    let mirror = far.serve().await;
+    assert_eq!(mirror.manifest("acme/many", "v1").await.body, index.document.bytes);
+    assert_eq!(mirror.manifest("acme/many", children[0].digest).await.status, 200);
+    assert_eq!(mirror.manifest("acme/many", children[1].digest).await.status, 404);
 }
 
 /// Changes one byte of each kind of file in a layout, and expects to be told which it was.
