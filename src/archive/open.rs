@@ -32,7 +32,7 @@ pub async fn open(path: &Path, reading: Reading<'_>) -> Result<Archive, ArchiveE
     let looked = looked.unwrap_or_else(|error| {
         Err(ArchiveError::io("read", "the archive", io::Error::other(error)))
     });
-    let name = path.file_name().unwrap_or_else(|| path.as_os_str());
+    let name = path.file_name().unwrap_or(path.as_os_str());
     Archive::read(name.to_string_lossy().into_owned(), looked?, reading).await
 }
 

@@ -69,11 +69,11 @@ fn record(key: &str, value: &[u8]) -> Vec<u8> {
 
 impl Bag {
     fn read(path: &str, image: &Image) -> Self {
-        let mut archive = tar::Archive::new(fs::File::open(path).unwrap());
-        let members = archive.entries().unwrap().map(|entry| {
-            let mut entry = entry.unwrap();
+        let mut archive = tar::Archive::new(fs::File::open(path).expect("it was exported"));
+        let members = archive.entries().expect("it is a tar file").map(|entry| {
+            let mut entry = entry.expect("it is whole");
             let mut content = Vec::new();
-            std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+            std::io::Read::read_to_end(&mut entry, &mut content).expect("it is whole");
             Member::new(&String::from_utf8_lossy(&entry.path_bytes()), &content)
         });
         let blob = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
@@ -115,7 +115,8 @@ impl Bag {
     /// With another content of `path`, and no checksums that would give it away.
     fn changed(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let mut bag = self.without("SHA256SUMS");
-        let member = bag.members.iter_mut().find(|member| member.path() == path).unwrap();
+        let member =
+            bag.members.iter_mut().find(|member| member.path() == path).expect("it is there");
         change(&mut member.content);
         *member = Member::new(path, &member.content);
         bag.bytes()
@@ -125,7 +126,7 @@ impl Bag {
     fn index(&self, change: impl FnOnce(&mut Value)) -> Vec<u8> {
         let bag = self.without("portcullis.json");
         bag.changed("index.json", |content| {
-            let mut value: Value = serde_json::from_slice(content).unwrap();
+            let mut value: Value = serde_json::from_slice(content).expect("it is JSON");
             change(&mut value);
             *content = value.to_string().into_bytes();
         })
@@ -349,14 +350,14 @@ async fn import_both_ways(far: &Site, name: &str, archive: &[u8]) -> [Said; 2] {
     let path = far.folder.path().join("hostile.tar");
     write(&path, archive);
     let file = far.run(&["import", "hostile.tar"]).await;
-    let stream = fs::File::open(&path).unwrap();
+    let stream = fs::File::open(&path).expect("it was just written");
     let folder = far.folder.path().to_owned();
     let ran = tokio::task::spawn_blocking(move || {
         let mut command = program();
         command.args(["import", "-"]).current_dir(folder).stdin(Stdio::from(stream));
-        command.output().unwrap()
+        command.output().expect("the program was built")
     });
-    let stream = Said::from(ran.await.unwrap());
+    let stream = Said::from(ran.await.expect("it does not panic"));
     for said in [&file, &stream] {
         assert_eq!(said.code, Some(1), "{name}: {said:?}");
         assert!(!said.beside.contains("panicked"), "{name}: {said:?}");
