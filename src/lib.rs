@@ -21,6 +21,7 @@ pub mod environment;
 pub mod http;
 pub mod mirror;
 pub mod oci;
+pub mod refresh;
 pub mod reload;
 pub mod secret;
 pub mod store;

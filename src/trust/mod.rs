@@ -29,6 +29,7 @@ mod hearing;
 mod json;
 pub mod keys;
 mod log;
+pub mod material;
 mod named;
 mod outright;
 mod payload;

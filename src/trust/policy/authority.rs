@@ -191,7 +191,7 @@ impl Reader<'_> {
 ///
 /// # Errors
 /// When it cannot be read, or is larger.
-pub(super) fn read_bounded(file: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+pub(in crate::trust) fn read_bounded(file: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     let file = File::open(file)?;
     if !file.metadata()?.is_file() {
         return Err(std::io::Error::other("not a file"));

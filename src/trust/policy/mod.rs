@@ -25,7 +25,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use self::{authority::read_bounded, check::Parts, document::Report};
+pub(super) use self::authority::read_bounded;
 pub use self::{
     authority::{Authority, AuthorityKey, Window},
     document::Place,
@@ -35,6 +35,7 @@ pub use self::{
     rule::{Denial, Denied, Exception, Rule, SignedAs},
     weigh::SOON,
 };
+use self::{check::Parts, document::Report};
 use super::keys::{Fingerprint, PublicKey};
 use crate::oci::{Digest, ImageName, UpstreamTable, digest::hex_of};
 
