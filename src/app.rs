@@ -56,7 +56,7 @@ impl App {
         let keeper =
             PolicyKeeper::new(policy, mirror.clone(), environment.clone(), metrics.clone());
         let keeper = Arc::new(keeper);
-        let desk = Admin::new(metrics.clone(), keeper.clone());
+        let desk = Admin::new(metrics.clone(), keeper.clone()).with_rechecks(mirror.clone());
         let doors = Doors::new(mirror, environment, metrics);
         Ok(Self { clients, admin, doors, desk, keeper, kept })
     }

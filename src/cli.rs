@@ -13,6 +13,7 @@ mod judge;
 pub mod keygen;
 pub mod output;
 mod password;
+pub mod policy;
 mod scratch;
 pub mod serve;
 pub mod shared;
@@ -20,6 +21,7 @@ pub mod sign;
 mod story;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 pub mod verify;
 pub mod why;
 
@@ -63,8 +65,10 @@ enum Command {
     Demo(demo::Demo),
     Health(health::Health),
     Keygen(keygen::Keygen),
+    Policy(Box<policy::PolicyCommand>),
     Serve(Box<serve::Serve>),
     Sign(Box<sign::Sign>),
+    Trust(Box<trust::Trust>),
     Verify(Box<verify::Verify>),
     Why(why::Why),
 }
@@ -86,8 +90,10 @@ impl Cli {
             Command::Demo(demo) => demo.run(environment, output).await,
             Command::Health(health) => health.run(variables, output),
             Command::Keygen(keygen) => keygen.run(&variables, environment, output),
+            Command::Policy(policy) => policy.run(variables, environment, output).await,
             Command::Serve(serve) => serve.run(variables, environment, output).await,
             Command::Sign(sign) => sign.run(variables, environment, output).await,
+            Command::Trust(trust) => trust.run(variables, environment, output).await,
             Command::Verify(verify) => {
                 let loaded = verify.shared.load(variables, output)?;
                 verify.shared.start_quiet_log(&loaded.config, output);

@@ -2,10 +2,11 @@
 //!
 //! There is one way to a verdict, and this is it: what `verify` says is what `serve` would do.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{
     failure::CliError,
+    health,
     scratch::Scratch,
     verify::{Judge, Judged},
 };
@@ -14,7 +15,8 @@ use crate::{
     config::Config,
     environment::Environment,
     mirror::{Client, Context, Mirror},
-    oci::{ImageName, Reference, UpstreamTable},
+    oci::{Digest, ImageName, Reference, UpstreamTable},
+    trust::recording::Recording,
 };
 
 /// A mirror without doors.
@@ -22,6 +24,8 @@ use crate::{
 pub(super) struct MirrorJudge {
     mirror: Mirror,
     kept: Kept,
+    /// Where the operator's listener of a running mirror is.
+    admin: Option<SocketAddr>,
     /// Holds what is fetched while it is judged.
     folder: Scratch,
 }
@@ -33,12 +37,12 @@ impl MirrorJudge {
         let folder = Scratch::new(environment).map_err(failed)?;
         folder.path().clone_into(&mut config.data);
         let (mirror, kept) = app::mirror(&config, environment)?;
-        Ok(Self { mirror, kept, folder })
+        Ok(Self { mirror, kept, admin: config.listen.admin, folder })
     }
 
     /// Lets go of everything, and only then of the folder that it is in.
     pub(super) async fn close(self) {
-        let Self { mirror, kept, folder } = self;
+        let Self { mirror, kept, folder, .. } = self;
         drop(mirror);
         kept.close().await;
         drop(folder);
@@ -53,6 +57,15 @@ impl Judge for MirrorJudge {
         let verdict = self.mirror.verdict(&context, image, reference).await;
         let (digest, verdict) = verdict.map_err(|error| error.to_string())?;
         Ok(Judged { digest, verdict })
+    }
+
+    async fn evidence(&self, image: &ImageName, digest: &Digest) -> Recording {
+        self.mirror.evidence(image, digest).await
+    }
+
+    fn refresh(&self, image: &ImageName, reference: &Reference) -> Result<(), CliError> {
+        let no_listener = || CliError::Usage("`listen.admin` is off: nobody can be asked".into());
+        health::recheck(self.admin.ok_or_else(no_listener)?, image, reference)
     }
 
     fn table(&self) -> &UpstreamTable {

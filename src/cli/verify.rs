@@ -1,6 +1,6 @@
 //! `portcullis verify`: judges images by the policy, without a running mirror.
 
-use std::future::Future;
+use std::{future::Future, path::PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     oci::{Digest, ImageName, Reference},
     timestamp::Timestamp,
-    trust::{Outcome, Verdict},
+    trust::{Outcome, Verdict, recording::Recording},
 };
 
 /// Judges images against the policy, as the mirror would, without a running mirror.
@@ -29,6 +29,8 @@ Examples:
   portcullis verify nginx:1.27
   portcullis verify --policy policy.toml ghcr.io/acme/app@sha256:...
   portcullis verify --json app:1 app:2 | jq '.images[].outcome'
+  portcullis verify --record cases/app app:1     for `portcullis policy test`
+  portcullis verify --fresh app:1                and the running mirror looks again too
 
 Exits with 0 when all are admitted, 1 when one is denied, 3 when one is undecided and none denied.")]
 pub struct Verify {
@@ -38,6 +40,12 @@ pub struct Verify {
     /// Print the verdicts as JSON
     #[arg(long)]
     json: bool,
+    /// Keep the manifest and everything that was found about it in a folder; for one image
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// Have the running mirror look again too, instead of remembering a denial
+    #[arg(long)]
+    pub(super) fresh: bool,
     /// Where the policy and the upstreams are
     #[command(flatten)]
     pub shared: Shared,
@@ -57,6 +65,19 @@ pub trait Judge {
         image: &ImageName,
         reference: &Reference,
     ) -> impl Future<Output = Result<Judged, String>> + Send;
+
+    /// The manifest `digest` of `image` with everything that is kept beside it.
+    fn evidence(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> impl Future<Output = Recording> + Send;
+
+    /// Has the running mirror look again at `reference` in `image`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot.
+    fn refresh(&self, image: &ImageName, reference: &Reference) -> Result<(), CliError>;
 
     /// Which repository a name means.
     fn table(&self) -> &crate::oci::UpstreamTable;
@@ -83,9 +104,18 @@ impl Verify {
             let image = image.map_err(|error| CliError::Usage(format!("`{argument}`: {error}")))?;
             wanted.push((argument, image, argument.reference_or_latest()));
         }
+        if self.record.is_some() && wanted.len() > 1 {
+            return Err(CliError::Usage(
+                "`--record` is for one image: name a folder for each".into(),
+            ));
+        }
         let mut answers = Vec::new();
         for (argument, image, reference) in wanted {
+            if self.fresh {
+                judge.refresh(&image, &reference)?;
+            }
             let judged = judge.judge(&image, &reference).await;
+            self.keep(judge, &image, &judged, output).await?;
             let answer = Answer { asked: argument.to_string(), image, reference, judged };
             if !self.json {
                 if !answers.is_empty() {
@@ -100,6 +130,32 @@ impl Verify {
             output.json(&serde_json::json!({ "images": images }))?;
         }
         Ok(exit(answers.iter().map(Answer::outcome)))
+    }
+}
+
+impl Verify {
+    /// Keeps what was judged where `--record` says.
+    async fn keep<J: Judge>(
+        &self,
+        judge: &J,
+        image: &ImageName,
+        judged: &Result<Judged, String>,
+        output: &mut Output,
+    ) -> Result<(), CliError> {
+        let Some(folder) = &self.record else { return Ok(()) };
+        let digest = judged.as_ref().ok().and_then(|judged| judged.digest);
+        let Some(digest) = digest else {
+            return Err(CliError::Failed("there is nothing to record".to_owned()));
+        };
+        let recording = judge.evidence(image, &digest).await;
+        let shown = folder.display();
+        let written = recording.write(folder);
+        written.map_err(|error| CliError::Failed(format!("cannot write `{shown}`: {error}")))?;
+        output.note(format_args!("recorded in `{shown}`"));
+        for (place, why) in recording.failures() {
+            output.note(format_args!("  not looked at: {place}: {why}"));
+        }
+        Ok(())
     }
 }
 

@@ -84,7 +84,7 @@ impl One<'_> {
             self.raw.name.as_deref().and_then(|name| name.parse().ok());
         let url = self.url(check, name.as_ref());
         let credentials = credentials::check(check, &self.key, self.raw);
-        let ca = self.certificates(check);
+        let ca = certificates(check, &self.key, self.raw.ca.as_deref(), self.raw.ca_only);
         let proxy = check.parsed(&self.key("proxy"), self.raw.proxy.as_deref());
         let realms = self.realms(check);
         let timeouts = self.timeouts(check);
@@ -113,23 +113,6 @@ impl One<'_> {
         check.parsed(&self.key("url"), self.raw.url.as_deref().or(standard.as_deref()))
     }
 
-    fn certificates(
-        &self,
-        check: &mut Check<'_>,
-    ) -> Vec<rustls::pki_types::CertificateDer<'static>> {
-        let key = self.key("ca");
-        let Some(text) = self.raw.ca.as_deref() else {
-            if self.raw.ca_only == Some(true) {
-                check.refuse(&self.key("ca_only"), Problem::new("there is no `ca` to trust alone"));
-            }
-            return Vec::new();
-        };
-        tls::certificates(&check.path(&key, text)).unwrap_or_else(|error| {
-            check.refuse(&key, Problem::new(error.to_string()));
-            Vec::new()
-        })
-    }
-
     fn realms(&self, check: &mut Check<'_>) -> Vec<String> {
         let realms = self.raw.realms.as_deref().unwrap_or_default();
         for (position, realm) in realms.iter().enumerate() {
@@ -153,6 +136,27 @@ impl One<'_> {
             ..standard
         }
     }
+}
+
+/// The certificate authorities that `ca` below `key` names.
+pub(super) fn certificates(
+    check: &mut Check<'_>,
+    key: &str,
+    ca: Option<&str>,
+    ca_only: Option<bool>,
+) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    let Some(text) = ca else {
+        if ca_only == Some(true) {
+            let key = format!("{key}.ca_only");
+            check.refuse(&key, Problem::new("there is no `ca` to trust alone"));
+        }
+        return Vec::new();
+    };
+    let key = format!("{key}.ca");
+    tls::certificates(&check.path(&key, text)).unwrap_or_else(|error| {
+        check.refuse(&key, Problem::new(error.to_string()));
+        Vec::new()
+    })
 }
 
 fn refuse_shared_names(check: &mut Check<'_>, upstreams: &[(String, UpstreamNames)]) {

@@ -11,10 +11,10 @@ use hyper::{
 
 use super::{
     body::Body,
-    headers,
+    headers, recheck,
     service::{Arrival, Service},
 };
-use crate::telemetry::Metrics;
+use crate::{mirror::Mirror, telemetry::Metrics};
 
 /// Whether the mirror can do its work, for `/readyz`.
 pub trait Readiness: Send + Sync + fmt::Debug {
@@ -30,13 +30,20 @@ pub trait Readiness: Send + Sync + fmt::Debug {
 pub struct Admin {
     metrics: Arc<Metrics>,
     readiness: Arc<dyn Readiness>,
+    mirror: Option<Mirror>,
 }
 
 impl Admin {
     /// Shows `metrics` and what `readiness` says.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, readiness: Arc<dyn Readiness>) -> Self {
-        Self { metrics, readiness }
+        Self { metrics, readiness, mirror: None }
+    }
+
+    /// Lets the operator have `mirror` look again.
+    #[must_use]
+    pub fn with_rechecks(self, mirror: Mirror) -> Self {
+        Self { mirror: Some(mirror), ..self }
     }
 
     /// The answer to `method` on `path`.
@@ -64,7 +71,7 @@ impl Admin {
             _ => page(
                 StatusCode::NOT_FOUND,
                 TEXT,
-                "there are `/healthz`, `/readyz` and `/metrics` here\n",
+                "there are `/healthz`, `/readyz`, `/metrics` and `POST /recheck` here\n",
                 head,
             ),
         }
@@ -73,7 +80,13 @@ impl Admin {
 
 impl Service for Admin {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Body> {
-        let response = self.page(request.method(), request.uri().path());
+        let (method, uri) = (request.method(), request.uri());
+        let response = match &self.mirror {
+            Some(mirror) if method == Method::POST && uri.path() == RECHECK => {
+                recheck::answer(mirror, uri.query(), &arrival).await
+            }
+            _ => self.page(method, uri.path()),
+        };
         tracing::debug!(
             request_id = arrival.request_id.as_str(),
             client = %arrival.client,
@@ -103,6 +116,7 @@ fn page(
     response
 }
 
+const RECHECK: &str = "/recheck";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// The format that prometheus-client writes: OpenMetrics 1.0, which Prometheus reads.
 const OPEN_METRICS: HeaderValue =

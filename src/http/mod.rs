@@ -27,6 +27,7 @@ mod namespace;
 mod phrase;
 mod query;
 pub mod range;
+mod recheck;
 mod record;
 mod referrers;
 mod request_id;

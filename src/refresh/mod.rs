@@ -137,6 +137,8 @@ fn bounds() -> UpdaterConfig {
     bounds
 }
 
+/// The folder of refreshed roots in the data directory.
+pub const FOLDER: &str = "trust-v1";
 /// The file that a repository keeps its trust root in.
 const TARGET: &str = "trusted_root.json";
 /// A failed refresh is tried again after this time, or after the usual one where that is shorter.

@@ -36,6 +36,7 @@ mod payload;
 mod pem;
 mod places;
 mod policy;
+pub mod recording;
 mod sentence;
 pub mod signing;
 mod steps;

@@ -13,14 +13,15 @@ use std::{
 const LEAVES: [&str; 5] = ["environment", "secret", "telemetry", "timestamp", "units"];
 
 /// What each room may see, beside itself and the leaves.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("audit", &["oci"]),
-    ("config", &["http", "oci", "tls", "trust", "upstream"]),
+    ("config", &["http", "oci", "refresh", "tls", "trust", "upstream"]),
     ("environment", &[]),
     ("http", &["mirror", "oci", "tls"]),
     ("limits", &["oci"]),
     ("mirror", &["audit", "oci", "store", "trust", "upstream"]),
     ("oci", &[]),
+    ("refresh", &["oci", "trust", "upstream"]),
     ("reload", &["config", "http", "mirror", "oci", "trust"]),
     ("secret", &[]),
     ("store", &["oci"]),

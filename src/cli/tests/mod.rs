@@ -1,6 +1,7 @@
 //! Commands from the command line to what they print.
 
 mod keys;
+mod policies;
 mod registry;
 
 use std::{
@@ -8,9 +9,10 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::{Arc, Mutex},
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use clap::{CommandFactory as _, Parser as _};
 use tempfile::TempDir;
 
@@ -21,9 +23,12 @@ use super::{
 use crate::{
     audit::{Audit, ClientRecord, DecisionRecord, FOLDER},
     environment::{ManualClock, SystemEntropy},
-    oci::{Digest, ImageName, Reference, UpstreamNames, UpstreamTable},
+    oci::{Descriptor, Digest, ImageName, Reference, UpstreamNames, UpstreamTable},
     store::{Options, Store},
-    trust::{Finding, Format, Mode, Node, Outcome, Policy, Reason, Verdict},
+    trust::{
+        EvidenceSource, Finding, Format, LookFailure, Mode, Node, Outcome, Policy, Reason, Verdict,
+        recording::{self, Recording},
+    },
 };
 
 /// A stream that can be read afterwards.
@@ -66,6 +71,11 @@ impl Desk {
 
     fn output(&self) -> Output {
         Output::to(Box::new(self.answer.clone()), Box::new(self.notes.clone()))
+    }
+
+    /// The file `name` on it.
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     /// Runs `portcullis` with `arguments` and the folder's `portcullis.toml`.
@@ -324,7 +334,7 @@ async fn why_tells_a_recorded_decision_however_it_is_named() {
       `registry.test/acme/app:1.0` has no signature.
       decision  01KDVDNA00Z92FGRQ78VA9SSW9 at 2026-01-01T00:00:00.000Z
       client    10.0.0.7 (podman/5), request 7f
-      digest    sha256:a172cedcae47474b615c54d510a5d84a8dea3032e958587430b413538be3f333
+      digest    sha256:dff9de10919148711140d349bf03f1a99eb06f94b03e51715ccebfa7cdc518e2
       rule      registry.test/**, mode enforce
       policy    aa, trust bb
       required
@@ -422,13 +432,58 @@ impl Judge for ByTag {
             signed_by: Vec::new(),
             inherited_from: None,
         };
-        Ok(Judged { digest: Some(Digest::of(b"app")), verdict })
+        Ok(Judged { digest: Some(Digest::of(APP)), verdict })
+    }
+
+    async fn evidence(&self, image: &ImageName, digest: &Digest) -> Recording {
+        let policy = Policy::absent(None);
+        recording::record(&policy, image, digest, &Unsigned, SystemTime::UNIX_EPOCH).await
+    }
+
+    fn refresh(&self, _: &ImageName, _: &Reference) -> Result<(), CliError> {
+        Ok(())
     }
 
     fn table(&self) -> &UpstreamTable {
         &self.0
     }
 }
+
+/// Has one manifest and no evidence.
+struct Unsigned;
+
+impl EvidenceSource for Unsigned {
+    async fn manifest(
+        &self,
+        _: &ImageName,
+        reference: &Reference,
+    ) -> Result<Option<Bytes>, LookFailure> {
+        let is_app = reference.to_string() == Digest::of(APP).to_string();
+        Ok(is_app.then_some(Bytes::from_static(APP)))
+    }
+
+    async fn blob(
+        &self,
+        _: &ImageName,
+        _: &Digest,
+        _: usize,
+    ) -> Result<Option<Bytes>, LookFailure> {
+        Ok(None)
+    }
+
+    async fn referrers(
+        &self,
+        _: &ImageName,
+        _: &Digest,
+        _: Option<&str>,
+    ) -> Result<Vec<Descriptor>, LookFailure> {
+        Ok(Vec::new())
+    }
+}
+
+/// A manifest.
+const APP: &[u8] =
+    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
 /// Parses the options of `verify` as the command line does.
 #[derive(clap::Parser)]
@@ -466,7 +521,7 @@ async fn verify_prints_what_was_required_and_found() {
     insta::assert_snapshot!(desk.told(), @"
     registry.test/app:bad: denied (no_signature)
       `registry.test/app` is denied.
-      digest    sha256:a172cedcae47474b615c54d510a5d84a8dea3032e958587430b413538be3f333
+      digest    sha256:dff9de10919148711140d349bf03f1a99eb06f94b03e51715ccebfa7cdc518e2
       rule      registry.test/**, mode enforce
       required
         no  all of

@@ -27,8 +27,17 @@ pub(super) enum Kind {
 impl Place {
     /// The places of `image` that `rule` counts: in its own repository, and where else the rule says.
     pub(super) fn all(rule: &Rule, image: &ImageName) -> Vec<Self> {
-        let formats: Vec<_> = rule.formats.iter().filter_map(|format| judged(*format)).collect();
-        let elsewhere = rule.signatures_in.iter().filter(|other| *other != image);
+        Self::of_formats(&rule.formats, image, rule.signatures_in.as_ref())
+    }
+
+    /// The places of signatures in `formats`, in the repository of `image` and `elsewhere`.
+    pub(super) fn of_formats(
+        formats: &[Format],
+        image: &ImageName,
+        elsewhere: Option<&ImageName>,
+    ) -> Vec<Self> {
+        let formats: Vec<_> = formats.iter().filter_map(|format| judged(*format)).collect();
+        let elsewhere = elsewhere.filter(|other| *other != image);
         let mut places = Vec::new();
         for image in std::iter::once(image).chain(elsewhere) {
             let tags = formats.iter().filter_map(|format| Some(Kind::Tag(*format, format.tag()?)));
