@@ -4,7 +4,10 @@
 //! manifest that made a blob readable is remembered, and judged again at every request: from memory
 //! while its verdict holds. Manifests are never readable here, whoever lists them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 
@@ -12,7 +15,7 @@ use super::{BlobContent, Context, Mirror, PullError, ReadableBlob, Room, Wanted,
 use crate::{
     oci::{Digest, ImageName, Reference, Repository},
     store::{FillError, FillSource, FillStream, SourceError, SourceErrorKind, StoreError},
-    trust::Outcome,
+    trust::{self, Outcome},
     upstream::{Upstream, UpstreamError},
 };
 
@@ -35,6 +38,7 @@ impl Mirror {
         let reference = Reference::Digest(*digest);
         let case = Case::new(context.clone(), policy, image.clone(), reference, *digest);
         let manifest = self.room.open_door(&case).await?;
+        self.room.refuse_denied(&case).await?;
         self.room.open_blob(image, digest, &manifest).await
     }
 }
@@ -75,6 +79,20 @@ impl Room {
             .unwrap_or(PullError::BlobUnreferenced(case.digest)))
     }
 
+    /// The deny list names content, and a layer is content as a manifest is. The refusal is recorded
+    /// as one, and remembered as long, so that a client that insists writes one line.
+    async fn refuse_denied(&self, case: &Case) -> Result<(), PullError> {
+        let Some(verdict) = trust::deny_listed(&case.policy, &case.image, &case.digest) else {
+            return Ok(());
+        };
+        let known = self.decided.get(&(case.image.clone(), case.digest));
+        let decided = match known.filter(|known| self.holds(known, &case.policy)) {
+            Some(known) => known,
+            None => self.record_content(case, verdict).await?,
+        };
+        self.answer(case, &decided).map(drop)
+    }
+
     /// The blob from the store, or else a fill of as many bytes as `manifest` lists for it: an
     /// upstream cannot send more than that.
     async fn open_blob(
@@ -92,17 +110,35 @@ impl Room {
         }
         let failure = |error| PullError::upstream(Wanted::Blob(image.clone(), *digest), error);
         let upstream = self.upstream(&image.upstream).map_err(failure)?.clone();
-        let source =
-            UpstreamBlob { upstream, repository: image.repository.clone(), digest: *digest };
         let record = self.store.manifest(image, manifest).await?;
         let size = record.and_then(|record| record.size_of(digest));
-        let mut follower = self.store.fill(digest, size, Arc::new(source)).await?;
-        match follower.size().await {
-            Ok(size) => {
-                Ok(ReadableBlob { digest: *digest, size, content: BlobContent::Filling(follower) })
+        let source = Arc::new(UpstreamBlob {
+            upstream,
+            repository: image.repository.clone(),
+            digest: *digest,
+            asked: AtomicBool::new(false),
+        });
+        // A fill is everybody's who wants these bytes, and somebody else's repository may not have
+        // them while this one has: what its upstream says is not believed for this one.
+        let opened = match self.fill(digest, size, &source).await {
+            Err(error) if is_refusal(&error) && !source.asked.load(Ordering::Relaxed) => {
+                self.fill(digest, size, &source).await
             }
-            Err(error) => Err(self.fill_failure(image, digest, error)),
-        }
+            opened => opened,
+        };
+        opened.map_err(|error| self.fill_failure(image, digest, error))
+    }
+
+    async fn fill(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        source: &Arc<UpstreamBlob>,
+    ) -> Result<ReadableBlob, FillError> {
+        let source: Arc<dyn FillSource> = source.clone();
+        let mut follower = self.store.fill(digest, size, source).await.map_err(FillError::Store)?;
+        let size = follower.size().await?;
+        Ok(ReadableBlob { digest: *digest, size, content: BlobContent::Filling(follower) })
     }
 
     fn fill_failure(&self, image: &ImageName, digest: &Digest, error: FillError) -> PullError {
@@ -130,10 +166,13 @@ struct UpstreamBlob {
     upstream: Upstream,
     repository: Repository,
     digest: Digest,
+    /// Whether a fill has taken its bytes from here.
+    asked: AtomicBool,
 }
 
 impl FillSource for UpstreamBlob {
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
+        self.asked.store(true, Ordering::Relaxed);
         let (upstream, repository, digest) =
             (self.upstream.clone(), self.repository.clone(), self.digest);
         async move {
@@ -145,6 +184,12 @@ impl FillSource for UpstreamBlob {
         }
         .boxed()
     }
+}
+
+/// Whether an upstream said that it does not have, or does not give, the blob.
+fn is_refusal(error: &FillError) -> bool {
+    let FillError::Source(error) = error else { return false };
+    matches!(error.kind(), SourceErrorKind::NotFound | SourceErrorKind::Denied)
 }
 
 fn source_error(error: UpstreamError) -> SourceError {

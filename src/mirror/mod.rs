@@ -148,6 +148,12 @@ impl Mirror {
         self.room.policy.load_full()
     }
 
+    /// Why the data directory cannot be used, if it cannot.
+    #[must_use]
+    pub fn store_problem(&self) -> Option<StoreError> {
+        self.room.store.problem()
+    }
+
     /// The names of the upstreams.
     #[must_use]
     pub fn table(&self) -> &UpstreamTable {

@@ -51,7 +51,8 @@ pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
     outright::{
-        content_deny_listed, failed, readable_artifact, unreachable, unresolved, unsupported,
+        content_deny_listed, deny_listed, failed, readable_artifact, unreachable, unresolved,
+        unsupported,
     },
     policy::{
         Authority, AuthorityKey, Denial, Denied, Exception, Group, Pattern, PatternError, Place,

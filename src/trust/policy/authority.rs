@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -192,10 +192,11 @@ impl Reader<'_> {
 /// # Errors
 /// When it cannot be read, or is larger.
 pub(in crate::trust) fn read_bounded(file: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    let file = File::open(file)?;
-    if !file.metadata()?.is_file() {
+    // Asked before it is opened: opening a pipe waits for whoever writes to it.
+    if !fs::metadata(file)?.is_file() {
         return Err(std::io::Error::other("not a file"));
     }
+    let file = File::open(file)?;
     let mut content = Vec::new();
     file.take(limit + 1).read_to_end(&mut content)?;
     if content.len() as u64 > limit {
