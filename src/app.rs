@@ -14,10 +14,12 @@ use crate::{
     environment::Environment,
     http::{Admin, BindError, Doors, Server},
     mirror::{Freshness, Mirror, Parts},
-    reload::{PolicyKeeper, PolicyProblems},
+    refresh::Refresher,
+    reload::{PolicyKeeper, PolicyProblems, PolicySource},
     store::{self, Store, StoreError},
     telemetry::Metrics,
     tls::{self, TlsError},
+    trust::Policy,
     upstream::{Upstream, UpstreamSetupError},
 };
 
@@ -29,6 +31,7 @@ pub struct App {
     doors: Doors,
     desk: Admin,
     keeper: Arc<PolicyKeeper>,
+    refresher: Arc<Refresher>,
     kept: Kept,
 }
 
@@ -52,13 +55,20 @@ impl App {
             }
             None => None,
         };
-        let policy = config.policy.clone();
-        let keeper =
-            PolicyKeeper::new(policy, mirror.clone(), environment.clone(), metrics.clone());
+        let refresher =
+            Refresher::new((&config.trust).into(), environment.clone(), metrics.clone());
+        let refresher = Arc::new(refresher);
+        let keeper = PolicyKeeper::new(
+            PolicySource::of(&config),
+            mirror.clone(),
+            refresher.clone(),
+            environment.clone(),
+            metrics.clone(),
+        );
         let keeper = Arc::new(keeper);
         let desk = Admin::new(metrics.clone(), keeper.clone()).with_rechecks(mirror.clone());
         let doors = Doors::new(mirror, environment, metrics);
-        Ok(Self { clients, admin, doors, desk, keeper, kept })
+        Ok(Self { clients, admin, doors, desk, keeper, refresher, kept })
     }
 
     /// Where clients connect to.
@@ -71,6 +81,12 @@ impl App {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Server::address)
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.keeper.policy()
     }
 
     /// What loads the policy again, for whoever hears a signal.
@@ -88,6 +104,8 @@ impl App {
             let _ = told.wait_for(|stop| *stop).await;
         };
         let watching = tokio::spawn(self.keeper.clone().watch());
+        let needed = move || self.keeper.needed_roots();
+        let refreshing = tokio::spawn(self.refresher.run(needed));
         let admin =
             self.admin.map(|admin| tokio::spawn(admin.serve(self.desk, stopped(told.clone()))));
         let clients = tokio::spawn(self.clients.serve(self.doors, stopped(told)));
@@ -99,6 +117,7 @@ impl App {
             let _ = admin.await;
         }
         watching.abort();
+        refreshing.abort();
         self.kept.close().await;
     }
 }
@@ -132,7 +151,7 @@ fn build(
     environment: &Environment,
     metrics: &Arc<Metrics>,
 ) -> Result<(Mirror, Kept), StartError> {
-    let policy = PolicyKeeper::load(config.policy.as_deref(), &config.table, environment)?;
+    let policy = PolicyKeeper::load(&PolicySource::of(config), &config.table, environment)?;
     let options = store::Options {
         root: config.data.clone(),
         max_size: config.cache.max_size,

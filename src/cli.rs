@@ -3,6 +3,7 @@
 //! Exit codes are a contract: 0 yes, 1 no or failed, 2 wrong usage or configuration, 3 undecided.
 //! Answers go to stdout and everything else to stderr; with `--json` stdout is JSON alone.
 
+pub mod catalogue;
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -49,6 +50,7 @@ Start here:
   portcullis demo                      see it work, without network
   portcullis keygen release            make a key pair
   portcullis check                     what configuration and policy mean
+  portcullis catalogue                 who is trusted without a policy
   portcullis serve                     run the mirror
 
 `portcullis help COMMAND` says more about each."
@@ -60,6 +62,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Catalogue(catalogue::Catalogue),
     Check(check::Check),
     Completions(completions::Completions),
     Demo(demo::Demo),
@@ -85,6 +88,7 @@ impl Cli {
         output: &mut Output,
     ) -> Result<Exit, CliError> {
         match self.command {
+            Command::Catalogue(catalogue) => catalogue.run(environment, output),
             Command::Check(check) => check.run(variables, environment, output),
             Command::Completions(completions) => completions.run(Self::command(), output),
             Command::Demo(demo) => demo.run(environment, output).await,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub(super) struct Raw {
     /// The folder that holds everything the mirror keeps. Default: `data`.
     pub(super) data: Option<String>,
-    /// The policy file. Without one every image is refused.
+    /// The policy file. Without one the built-in catalogue is in force, and every other image is refused.
     pub(super) policy: Option<String>,
     /// Where the mirror listens.
     pub(super) listen: Listen,
@@ -25,7 +25,7 @@ pub(super) struct Raw {
     pub(super) log: Log,
     /// The trust roots that have a name, and how they are kept current.
     pub(super) trust: Trust,
-    /// The registries that the mirror pulls from. Default: Docker Hub.
+    /// The registries that the mirror pulls from. Default: Docker Hub, and those that the built-in catalogue names.
     pub(super) upstream: Vec<Upstream>,
 }
 

@@ -44,6 +44,7 @@ impl From<&Trust> for Schedule {
             folder: trust.folder.clone(),
             every: trust.refresh,
             max_age: trust.max_age,
+            strict: trust.on_stale == OnStale::Unready,
             sites: trust.sites.clone(),
         }
     }

@@ -7,14 +7,16 @@ use crate::{
     upstream::{BaseUrl, Settings, SystemProxy, Timeouts},
 };
 
-/// Checks all of `raw`; without any, Docker Hub is the upstream.
+/// Checks all of `raw`; without any, Docker Hub is the default upstream, and the registries of the
+/// built-in catalogue are upstreams too.
 pub(super) fn check(
     check: &mut Check<'_>,
     raw: &[raw::Upstream],
     listen: Option<&Listen>,
 ) -> Option<(Vec<Settings>, UpstreamTable)> {
-    let hub = [raw::Upstream { name: Some(DOCKER_HUB.to_owned()), ..raw::Upstream::default() }];
-    let raw = if raw.is_empty() { &hub } else { raw };
+    let standard = STANDARD
+        .map(|name| raw::Upstream { name: Some(name.to_owned()), ..raw::Upstream::default() });
+    let raw = if raw.is_empty() { &standard } else { raw };
     let system_proxy = system_proxy(check);
     let mut settings = Vec::new();
     let mut names = Vec::new();
@@ -218,4 +220,7 @@ fn system_proxy(check: &mut Check<'_>) -> SystemProxy {
     })
 }
 
+/// The upstreams of whoever configures none, the default one first.
+const STANDARD: [&str; 6] =
+    [DOCKER_HUB, "cgr.dev", "gcr.io", "ghcr.io", "quay.io", "registry.k8s.io"];
 const DOCKER_HUB_URL: &str = "https://registry-1.docker.io";

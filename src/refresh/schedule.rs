@@ -37,6 +37,8 @@ pub struct Schedule {
     pub every: Option<Duration>,
     /// After what time without a refresh to complain.
     pub max_age: Duration,
+    /// Whether a mirror with a stale root is not ready.
+    pub strict: bool,
     /// Where each root is published.
     pub sites: Vec<(KnownRoot, Settings)>,
 }
@@ -76,6 +78,12 @@ impl Refresher {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Whether a mirror with a stale root is not ready.
+    #[must_use]
+    pub const fn is_strict(&self) -> bool {
+        self.settings.strict
     }
 
     /// How `known` stands now.

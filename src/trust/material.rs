@@ -18,13 +18,20 @@
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
-use sigstore_trust_root::{SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT};
 
-use super::{json::Json, policy::read_bounded, words::words};
+use super::{
+    json::Json,
+    policy::read_bounded,
+    root::{
+        TrustedRoot,
+        embedded::{self, Embedded},
+    },
+    words::words,
+};
 use crate::{oci::Digest, timestamp::Timestamp};
 
 words! {
@@ -76,8 +83,8 @@ impl KnownRoot {
     #[must_use]
     pub fn read(self, folder: Option<&Path>) -> Material {
         let built_in = Material {
-            content: Cow::Borrowed(self.built_in().as_bytes()),
-            origin: Origin::BuiltIn(built_in_on()),
+            content: Cow::Borrowed(self.embedded().document.as_bytes()),
+            origin: Origin::BuiltIn(self.built_in_on()),
             set_aside: None,
         };
         match folder.map(|folder| self.refreshed(folder)) {
@@ -117,16 +124,20 @@ impl KnownRoot {
         }
     }
 
-    const fn built_in(self) -> &'static str {
-        match self {
-            Self::GitHub => SIGSTORE_GITHUB_TRUSTED_ROOT,
-            Self::PublicGood => SIGSTORE_PRODUCTION_TRUSTED_ROOT,
-        }
+    fn embedded(self) -> &'static Embedded {
+        let embedded = embedded::ALL.iter().find(|embedded| embedded.name == self.as_str());
+        embedded.expect("a test finds every one")
+    }
+
+    /// The day on which the root that is built in was published.
+    fn built_in_on(self) -> SystemTime {
+        let day = format!("{}T00:00:00Z", self.embedded().date).parse::<Timestamp>();
+        day.expect("a test reads every one").0
     }
 
     fn refreshed(self, folder: &Path) -> Result<Option<(Vec<u8>, SystemTime)>, String> {
         let Some(state) = self.state(folder)? else { return Ok(None) };
-        if state.verified.0 < built_in_on() {
+        if state.verified.0 < self.built_in_on() {
             return Ok(None);
         }
         let path = self.content_file(folder, &state.content);
@@ -152,18 +163,9 @@ pub fn check_unambiguous(document: &[u8]) -> Result<(), String> {
 /// # Errors
 /// Why it is none, in words.
 pub fn check_trusted_root(content: &[u8]) -> Result<(), String> {
-    check_unambiguous(content)?;
-    let text = std::str::from_utf8(content).map_err(|error| error.to_string())?;
-    sigstore_trust_root::TrustedRoot::from_json(text).map(drop).map_err(|error| error.to_string())
+    TrustedRoot::parse(content).map(drop).map_err(|error| error.to_string())
 }
 
-/// The day on which the roots that are built in were taken from Sigstore and GitHub.
-fn built_in_on() -> SystemTime {
-    SystemTime::UNIX_EPOCH + BUILT_IN_ON
-}
-
-/// 2026-10-23, the release of the library that carries them.
-const BUILT_IN_ON: Duration = Duration::from_secs(1_792_713_600);
 /// Bytes of a `trusted_root.json`. The public one has 7,000.
 pub const MAX_TRUST_ROOT: u64 = 1 << 20;
 /// Bytes of `state.json`.
@@ -172,9 +174,13 @@ const MAX_STATE: u64 = 4 << 10;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests write the files that refreshing would")]
 mod tests {
-    use std::fs;
+    use std::{fs, time::Duration};
 
     use super::*;
+
+    fn built_in_on() -> SystemTime {
+        KnownRoot::PublicGood.built_in_on()
+    }
 
     const NEWER: &[u8] = b"{\"newer\":true}";
 
@@ -195,7 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_day_is_the_day_that_its_comment_says() {
+    fn every_known_root_is_built_in_with_its_day() {
+        for known in KnownRoot::ALL {
+            assert_eq!(known.read(None).origin, Origin::BuiltIn(known.built_in_on()));
+        }
         assert_eq!(Timestamp(built_in_on()).to_string(), "2026-10-23T00:00:00.000Z");
     }
 

@@ -78,8 +78,8 @@ impl Diff {
         output: &mut Output,
     ) -> Result<Exit, CliError> {
         let config = self.shared.load(variables, output)?.config;
-        let old = load(&self.old, &config.table, environment)?;
-        let new = load(&self.new, &config.table, environment)?;
+        let old = load(&self.old, &config, environment)?;
+        let new = load(&self.new, &config, environment)?;
         let now = environment.clock.now();
         let mut recordings = Vec::new();
         for folder in &self.folders {

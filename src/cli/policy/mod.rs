@@ -17,9 +17,9 @@ use super::{
     output::Output,
 };
 use crate::{
-    config::{Problem, Variables},
+    config::{Config, Problem, Variables},
     environment::Environment,
-    oci::UpstreamTable,
+    reload::PolicySource,
     trust::Policy,
 };
 
@@ -52,8 +52,9 @@ impl PolicyCommand {
 }
 
 /// The policy in `path`, as it would be loaded at the time `environment` shows.
-fn load(path: &Path, table: &UpstreamTable, environment: &Environment) -> Result<Policy, CliError> {
-    match Policy::load(path, table, environment.clock.now()) {
+fn load(path: &Path, config: &Config, environment: &Environment) -> Result<Policy, CliError> {
+    let source = PolicySource { path: Some(path.to_owned()), ..PolicySource::of(config) };
+    match source.load(&config.table, environment.clock.now()) {
         Ok((policy, _)) => Ok(policy),
         Err(problems) => Err(CliError::Config(problems.into_iter().map(Problem::from).collect())),
     }

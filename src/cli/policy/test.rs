@@ -88,7 +88,7 @@ impl Test {
                 let what = format!("`{file}` names no policy: write `policy`, or use `--policy`");
                 return Err(CliError::Usage(what));
             };
-            let policy = load(&path, &config.table, environment)?;
+            let policy = load(&path, &config, environment)?;
             for case in &cases.cases {
                 tested.push(judge(file, case, &policy, &config.table).await);
             }
