@@ -5,6 +5,7 @@
 //! file only; `clippy.toml` refuses them elsewhere.
 
 use std::{
+    cell::RefCell,
     fmt,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -82,17 +83,53 @@ pub trait Entropy: Send + Sync + fmt::Debug {
     }
 }
 
-/// The operating system's generator.
+/// The operating system's generator, asked for many bytes at once: a request needs a few, and a
+/// system call each would be felt.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
     fn fill(&self, bytes: &mut [u8]) {
-        getrandom::fill(bytes)
-            .expect("the operating system always has entropy once it has started");
+        if bytes.len() > DRAW / 2 {
+            return draw(bytes);
+        }
+        DRAWN.with_borrow_mut(|drawn| drawn.take(bytes));
     }
 }
+
+/// Bytes that one thread has drawn and not given out.
+struct Drawn {
+    bytes: [u8; DRAW],
+    left: usize,
+}
+
+impl Drawn {
+    const EMPTY: Self = Self { bytes: [0; DRAW], left: 0 };
+
+    /// Fills `taken`, which is no longer than `bytes`. What was given out is not kept.
+    fn take(&mut self, taken: &mut [u8]) {
+        if self.left < taken.len() {
+            draw(&mut self.bytes);
+            self.left = DRAW;
+        }
+        let start = self.left - taken.len();
+        taken.copy_from_slice(&self.bytes[start..self.left]);
+        self.bytes[start..self.left].fill(0);
+        self.left = start;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+fn draw(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system always has entropy once it has started");
+}
+
+thread_local! {
+    static DRAWN: RefCell<Drawn> = const { RefCell::new(Drawn::EMPTY) };
+}
+
+/// Bytes that are asked of the system at once: what it gives without stopping (getrandom(2)).
+const DRAW: usize = 256;
 
 /// What the composition root hands out.
 #[derive(Clone, Debug)]
@@ -108,5 +145,33 @@ impl Environment {
     #[must_use]
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_chance_is_given_out_twice() {
+        let mut seen = HashSet::new();
+        for length in [16, 48, 1, 200, 16, 16] {
+            for _ in 0..50 {
+                let mut bytes = vec![0; length];
+                SystemEntropy.fill(&mut bytes);
+                assert!(length < 16 || seen.insert(bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_given_out_is_not_kept() {
+        let mut drawn = Drawn::EMPTY;
+        let mut bytes = [0; 16];
+        drawn.take(&mut bytes);
+        assert_eq!(drawn.left, DRAW - 16);
+        assert_eq!(drawn.bytes[drawn.left..], [0; 16]);
     }
 }

@@ -45,7 +45,8 @@ impl Serve {
         output: &mut Output,
     ) -> Result<Exit, CliError> {
         let loaded = self.shared.load(variables, output)?;
-        telemetry::log::start(&loaded.config.log, output.allows_colours());
+        let _unwritten = telemetry::log::start_serving(&loaded.config.log, output.allows_colours())
+            .map_err(|error| CliError::Failed(format!("cannot start the log: {error}")))?;
         raise_file_limit();
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");

@@ -178,7 +178,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.asked();
+        if self.waiting {
+            self.activity.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
         self.activity.moved.store(self.activity.now(), Ordering::Release);
         self.activity.requests.fetch_sub(1, Ordering::AcqRel);
     }

@@ -27,14 +27,13 @@ pub(super) fn response(
     head: bool,
     buffers: &Buffers,
 ) -> Result<Response<Body>, Failure> {
-    let digest = blob.digest.to_string();
-    let etag = format!("\"{digest}\"");
+    let etag = format!("\"{}\"", blob.digest);
     let mut response = Response::new(Body::empty());
     let mut map = HeaderMap::with_capacity(HEADERS);
     map.insert(header::CACHE_CONTROL, headers::REVALIDATE);
     map.insert(header::ETAG, headers::value(&etag));
     map.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    map.insert(headers::CONTENT_DIGEST, headers::value(&digest));
+    map.insert(headers::CONTENT_DIGEST, headers::value(etag.trim_matches('"')));
     if conditional::is_current(conditions, &etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.headers_mut() = map;

@@ -67,6 +67,9 @@ impl Body {
     /// The bytes `span` of a blob that is there.
     #[must_use]
     pub fn stored(blob: Blob, span: Span, buffers: Buffers) -> Self {
+        if let Some(part) = blob.small.as_ref().and_then(|bytes| part(bytes, span)) {
+            return part.into();
+        }
         let file = Arc::clone(&blob.file);
         FileBody::new(file, span, Source::Stored(blob), buffers).into()
     }
@@ -295,6 +298,12 @@ impl fmt::Debug for FileBody {
             .field("readable", &self.readable)
             .finish_non_exhaustive()
     }
+}
+
+/// The bytes `span` of content in memory.
+fn part(content: &Bytes, span: Span) -> Option<Bytes> {
+    let range = usize::try_from(span.start).ok()?..usize::try_from(span.end).ok()?;
+    (range.end <= content.len()).then(|| content.slice(range))
 }
 
 /// Whether the page cache holds both ends of a piece, and so most probably all of it. Where it does

@@ -98,6 +98,7 @@ impl<S: Service> Connection<S> {
     {
         let limits = self.shared.limits;
         let mut stopping = self.stopping.clone();
+        let mut stopped = pin!(stopping.wait_for(|stopping| *stopping));
         let client = self.client;
         let watched = Arc::clone(&activity);
         let connection = Arc::new(self);
@@ -122,7 +123,7 @@ impl<S: Service> Connection<S> {
                     }
                     return;
                 }
-                _ = stopping.wait_for(|stopping| *stopping), if !said_goodbye => {
+                _ = stopped.as_mut(), if !said_goodbye => {
                     http.as_mut().graceful_shutdown();
                     said_goodbye = true;
                 }

@@ -13,18 +13,17 @@ use crate::mirror::Admitted;
 
 /// The answer that carries `admitted`, to a request with `conditions`.
 pub(super) fn response(admitted: &Admitted, conditions: &HeaderMap, head: bool) -> Response<Body> {
-    let digest = admitted.digest().to_string();
-    let etag = format!("\"{digest}\"");
+    let etag = admitted.etag();
     let mut map = HeaderMap::with_capacity(HEADERS);
     map.insert(header::CACHE_CONTROL, headers::REVALIDATE);
-    map.insert(header::ETAG, headers::value(&etag));
-    map.insert(headers::CONTENT_DIGEST, headers::value(&digest));
+    map.insert(header::ETAG, headers::value(etag));
+    map.insert(headers::CONTENT_DIGEST, headers::value(etag.trim_matches('"')));
     map.insert(headers::DECISION, headers::value(admitted.decision()));
     if let Some(text) = admitted.warning() {
         map.insert(header::WARNING, headers::warning(text));
     }
     let mut response = Response::new(Body::empty());
-    if conditional::is_current(conditions, &etag) {
+    if conditional::is_current(conditions, etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
         map.insert(header::CONTENT_TYPE, headers::value(admitted.media_type()));

@@ -42,6 +42,7 @@ pub struct Context {
 pub struct Admitted {
     pub(super) bytes: Bytes,
     pub(super) digest: Digest,
+    pub(super) etag: Arc<str>,
     pub(super) media_type: Arc<str>,
     pub(super) decision: Arc<str>,
     pub(super) warning: Option<Arc<str>>,
@@ -58,6 +59,12 @@ impl Admitted {
     #[must_use]
     pub const fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// The digest in quotes, for `ETag`.
+    #[must_use]
+    pub fn etag(&self) -> &str {
+        &self.etag
     }
 
     /// For `Content-Type`.
@@ -84,6 +91,7 @@ impl Admitted {
         Self {
             bytes: Bytes::from_static(bytes),
             digest: Digest::of(bytes),
+            etag: format!("\"{}\"", Digest::of(bytes)).into(),
             media_type: crate::oci::MediaType::OciManifest.as_str().into(),
             decision: "01ARZ3NDEKTSV4RRFFQ69G5FAV".into(),
             warning: warning.map(Into::into),

@@ -15,7 +15,7 @@ use super::{BlobContent, Context, Mirror, PullError, ReadableBlob, Room, Wanted,
 use crate::{
     oci::{Digest, ImageName, Reference, Repository},
     store::{FillError, FillSource, FillStream, SourceError, SourceErrorKind, StoreError},
-    trust::{self, Outcome},
+    trust::{self, Outcome, Policy},
     upstream::{Upstream, UpstreamError},
 };
 
@@ -35,19 +35,41 @@ impl Mirror {
         digest: &Digest,
     ) -> Result<ReadableBlob, PullError> {
         let policy = self.room.policy.load_full();
+        if let Some(manifest) = self.room.known_door(image, digest, &policy) {
+            return self.room.open_blob(image, digest, &manifest).await;
+        }
         let reference = Reference::Digest(*digest);
         let case = Case::new(context.clone(), policy, image.clone(), reference, *digest);
         let manifest = self.room.open_door(&case).await?;
-        self.room.refuse_denied(&case).await?;
         self.room.open_blob(image, digest, &manifest).await
     }
 }
 
 impl Room {
-    /// Finds an admitted manifest that references the blob.
+    /// The manifest that made the blob readable under this policy, if its verdict in memory still
+    /// admits.
+    fn known_door(&self, image: &ImageName, digest: &Digest, policy: &Policy) -> Option<Digest> {
+        let door = self.readable.get(&(image.clone(), *digest))?;
+        if *door.policy != *policy.hash() {
+            return None;
+        }
+        let decided = self.known(image, &door.manifest, policy)?;
+        (decided.verdict.outcome == Outcome::Admitted).then_some(door.manifest)
+    }
+
+    /// Finds a way to the blob under this policy, and remembers it.
     async fn open_door(self: &Arc<Self>, case: &Case) -> Result<Digest, PullError> {
+        let manifest = self.find_door(case).await?;
+        self.refuse_denied(case).await?;
+        let door = Door { manifest, policy: case.policy.hash().into() };
+        self.readable.insert((case.image.clone(), case.digest), door);
+        Ok(manifest)
+    }
+
+    /// Finds an admitted manifest that references the blob.
+    async fn find_door(self: &Arc<Self>, case: &Case) -> Result<Digest, PullError> {
         let key = (case.image.clone(), case.digest);
-        if let Some(manifest) = self.readable.get(&key) {
+        if let Some(Door { manifest, .. }) = self.readable.get(&key) {
             let decided = self.judge(&case.about(manifest)).await?;
             if decided.verdict.outcome == Outcome::Admitted {
                 return Ok(manifest);
@@ -65,10 +87,7 @@ impl Room {
             let about = case.about(manifest);
             let judged = self.judge(&about).await;
             match judged.and_then(|decided| self.answer(&about, &decided)) {
-                Ok(_) => {
-                    self.readable.insert(key, manifest);
-                    return Ok(manifest);
-                }
+                Ok(_) => return Ok(manifest),
                 Err(PullError::Denied(refusal)) => refused = Some(refusal),
                 Err(error) => failure = Some(error),
             }
@@ -158,6 +177,15 @@ impl Room {
             FillError::Store(error) => PullError::Store(error),
         }
     }
+}
+
+/// What made a blob readable.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    /// The admitted manifest that references it.
+    manifest: Digest,
+    /// The hash of the policy whose deny list does not name the blob.
+    policy: Arc<str>,
 }
 
 /// A blob at an upstream, as the store's fills see it.

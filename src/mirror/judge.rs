@@ -36,6 +36,8 @@ pub(super) struct Decided {
     pub(super) decision: Arc<str>,
     pub(super) at: SystemTime,
     pub(super) bytes: Bytes,
+    /// The digest in quotes.
+    pub(super) etag: Arc<str>,
     pub(super) media_type: Arc<str>,
     pub(super) warning: Option<Arc<str>>,
 }
@@ -51,6 +53,7 @@ impl Decided {
         (self.verdict.outcome == Outcome::Admitted).then(|| Admitted {
             bytes: self.bytes.clone(),
             digest: *digest,
+            etag: self.etag.clone(),
             media_type: self.media_type.clone(),
             decision: self.decision.clone(),
             warning: self.warning.clone(),
@@ -115,9 +118,7 @@ impl Room {
     /// # Cancel safety
     /// A judgement that has begun goes on, and its verdict is kept.
     pub(super) async fn judge(self: &Arc<Self>, case: &Case) -> Result<Arc<Decided>, PullError> {
-        if let Some(decided) = self.decided.get(&(case.image.clone(), case.digest))
-            && self.holds(&decided, &case.policy)
-        {
+        if let Some(decided) = self.known(&case.image, &case.digest, &case.policy) {
             return Ok(decided);
         }
         let room = Arc::clone(self);
@@ -129,6 +130,17 @@ impl Room {
             Some(Err(error)) => Err(PullError::Shared(error)),
             None => Err(PullError::Internal("judging a manifest")),
         }
+    }
+
+    /// The verdict in memory, if there is one that holds under `policy`.
+    pub(super) fn known(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        policy: &Policy,
+    ) -> Option<Arc<Decided>> {
+        let decided = self.decided.get(&(image.clone(), *digest))?;
+        self.holds(&decided, policy).then_some(decided)
     }
 
     pub(super) fn holds(&self, decided: &Decided, policy: &Policy) -> bool {
@@ -171,7 +183,7 @@ impl Room {
                 Err(error) => return Err(self.record_failure(&case, error).await),
             };
             let verdict = self.verdict(&case, &fetched, &look, evidence).await?;
-            self.record(&case, &fetched, verdict).await
+            self.record(&case, &fetched, verdict, &look).await
         })
     }
 

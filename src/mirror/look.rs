@@ -3,10 +3,14 @@
 //! A signature proves itself, so one that was seen before is as good when it comes from the store;
 //! absence proves nothing then. [`Look::sight`] tells whether anything had to be taken from memory:
 //! a denial that rests on such a look becomes "undecided".
+//!
+//! What is seen is kept for such a day, but judging does not wait for the disk: [`Look::kept`] does,
+//! while the decision is being recorded.
 
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 
 use super::Room;
 use crate::{
@@ -22,6 +26,7 @@ use crate::{
 pub(super) struct Look {
     room: Arc<Room>,
     stale: Arc<Mutex<Option<String>>>,
+    keeping: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// How good a look was.
@@ -35,7 +40,7 @@ pub(super) enum Sight {
 
 impl Look {
     pub(super) fn new(room: &Arc<Room>) -> Self {
-        Self { room: Arc::clone(room), stale: Arc::default() }
+        Self { room: Arc::clone(room), stale: Arc::default(), keeping: Arc::default() }
     }
 
     pub(super) fn sight(&self) -> Sight {
@@ -54,19 +59,36 @@ impl Look {
         self.room.store.read(&record.digest, MAX_MANIFEST_SIZE).await.ok().flatten()
     }
 
-    async fn keep(&self, image: &ImageName, reference: &Reference, digest: &Digest, bytes: &Bytes) {
-        let store = &self.room.store;
-        let kept = async {
-            store.publish(digest, bytes.clone()).await?;
-            if let Reference::Tag(tag) = reference {
-                store.put_tag(image, tag, digest, self.room.environment.clock.now()).await?;
-            }
-            Ok::<_, crate::store::StoreError>(())
-        };
+    /// Waits until everything that was seen is kept, as far as it can be.
+    ///
+    /// # Cancel safety
+    /// What is not waited for is kept all the same.
+    pub(super) async fn kept(&self) {
+        let keeping = std::mem::take(
+            &mut *self.keeping.lock().expect("nothing panics while it holds this lock"),
+        );
         // Evidence that is not kept is looked for again: a full disk does not change a verdict.
-        if let Err(error) = kept.await {
-            tracing::warn!(%image, %digest, %error, "evidence not kept");
-        }
+        futures_util::future::join_all(keeping).await;
+    }
+
+    /// Keeps evidence in a task of its own.
+    fn keep(&self, image: &ImageName, reference: &Reference, digest: &Digest, bytes: &Bytes) {
+        let (room, bytes) = (Arc::clone(&self.room), bytes.clone());
+        let (image, reference, digest) = (image.clone(), reference.clone(), *digest);
+        let keeping = tokio::spawn(async move {
+            let kept = async {
+                room.store.publish(&digest, bytes).await?;
+                if let Reference::Tag(tag) = &reference {
+                    let now = room.environment.clock.now();
+                    room.store.put_tag(&image, tag, &digest, now).await?;
+                }
+                Ok::<_, crate::store::StoreError>(())
+            };
+            if let Err(error) = kept.await {
+                tracing::warn!(%image, %digest, %error, "evidence not kept");
+            }
+        });
+        self.keeping.lock().expect("nothing panics while it holds this lock").push(keeping);
     }
 
     /// What refers to `subject`: from the referrers API, or from the fallback tag where there is no
@@ -114,7 +136,7 @@ impl Look {
         }
         match upstream.fetch_manifest(&image.repository, reference).await {
             Ok(fetched) => {
-                self.keep(image, reference, &fetched.digest, &fetched.bytes).await;
+                self.keep(image, reference, &fetched.digest, &fetched.bytes);
                 Ok(Some(fetched.bytes))
             }
             Err(UpstreamError::NotFound) => Ok(None),
@@ -146,7 +168,7 @@ impl Look {
         let upstream = self.room.upstream(&image.upstream)?;
         match upstream.fetch_blob(&image.repository, digest, limit).await {
             Ok(bytes) => {
-                self.keep(image, &Reference::Digest(*digest), digest, &bytes).await;
+                self.keep(image, &Reference::Digest(*digest), digest, &bytes);
                 Ok(Some(bytes))
             }
             Err(UpstreamError::NotFound) => Ok(None),

@@ -31,7 +31,7 @@ pub use self::answer::{
     Admitted, BlobContent, Client, Context, MAX_LABEL_LENGTH, PullError, ReadableBlob,
     ReferrersIndex, Refusal, TagPage, Wanted,
 };
-use self::{fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
+use self::{blob::Door, fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},
     environment::Environment,
@@ -98,7 +98,7 @@ struct Room {
     tags: Cache<(ImageName, Tag), FreshTag>,
     decided: Cache<(ImageName, Digest), Arc<Decided>>,
     /// Which manifest made a blob readable: asked again about that manifest at every request.
-    readable: Cache<(ImageName, Digest), Digest>,
+    readable: Cache<(ImageName, Digest), Door>,
     resolving: Flights<(ImageName, Tag), Result<Digest, UpstreamError>>,
     fetching: Flights<(ImageName, Digest), Result<Fetched, Arc<PullError>>>,
     judging: Flights<Judging, Result<Arc<Decided>, Arc<PullError>>>,

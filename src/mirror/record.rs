@@ -13,6 +13,7 @@ use super::{
     Client, PullError, Room,
     fetch::Fetched,
     judge::{Asked, Case, Decided},
+    look::Look,
 };
 use crate::{
     audit::{ClientRecord, DecisionRecord},
@@ -37,12 +38,12 @@ impl Room {
                 tracing::warn!(image = %case.image, digest = %case.digest, %error, "recorded verdict not readable; judging again");
             })
             .ok()?;
-        let decided = decided(fetched, recorded.verdict, recorded.decision, recorded.at);
+        let decided = decided(case, fetched, recorded.verdict, recorded.decision, recorded.at);
         let admits = decided.verdict.outcome == Outcome::Admitted;
         (admits && self.holds(&decided, &case.policy)).then(|| Arc::new(decided))
     }
 
-    /// Writes `verdict` down and makes it visible.
+    /// Writes `verdict` down, beside what `look` saw, and makes it visible.
     ///
     /// # Errors
     /// When the audit log cannot take it.
@@ -51,11 +52,15 @@ impl Room {
         case: &Case,
         fetched: &Fetched,
         verdict: Verdict,
+        look: &Look,
     ) -> Result<Arc<Decided>, PullError> {
         let at = self.environment.clock.now();
         let verdict = Arc::new(verdict);
-        let decision = self.log(case.asked(), Some(case.digest), &verdict).await?;
-        let decided = Arc::new(decided(fetched, verdict, decision, at));
+        let logged = self.log(case.asked(), Some(case.digest), &verdict);
+        // The manifest's record is about to name the evidence, so that must be there.
+        let (decision, ()) = tokio::join!(logged, look.kept());
+        let decision = decision?;
+        let decided = Arc::new(decided(case, fetched, verdict, decision, at));
         if decided.verdict.outcome == Outcome::Admitted {
             if decided.verdict.enforced {
                 self.keep_verdict(case, fetched, &decided).await;
@@ -84,6 +89,7 @@ impl Room {
         let decision = self.log(case.asked(), Some(case.digest), &verdict).await?;
         let decided = Decided {
             bytes: Bytes::new(),
+            etag: "".into(),
             media_type: "".into(),
             warning: None,
             verdict,
@@ -237,6 +243,7 @@ pub(super) fn client_record(client: &Client) -> ClientRecord {
 }
 
 fn decided(
+    case: &Case,
     fetched: &Fetched,
     verdict: Arc<Verdict>,
     decision: Arc<str>,
@@ -247,6 +254,7 @@ fn decided(
         (!verdict.enforced && verdict.mode == Mode::Warn).then(|| verdict.message.as_str().into());
     Decided {
         bytes: fetched.bytes.clone(),
+        etag: format!("\"{}\"", case.digest).into(),
         media_type: media_type.into(),
         warning,
         verdict,

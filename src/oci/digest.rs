@@ -99,7 +99,14 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.algorithm.as_str(), self.hex())
+        let mut text = [0; 128];
+        for (byte, digits) in self.as_bytes().iter().zip(text.chunks_exact_mut(2)) {
+            digits.copy_from_slice(&hex_digits(*byte));
+        }
+        let text = &text[..2 * self.algorithm.length()];
+        formatter.write_str(self.algorithm.as_str())?;
+        formatter.write_str(":")?;
+        formatter.write_str(std::str::from_utf8(text).expect("hex is ASCII"))
     }
 }
 
@@ -197,12 +204,12 @@ impl Hasher {
 /// `bytes` as lower-case hex.
 #[must_use]
 pub fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().copied().flat_map(hex_digits).map(char::from).collect()
+}
+
+fn hex_digits(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
-        .map(char::from)
-        .collect()
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
 const fn nibble(byte: u8) -> Result<u8, ParseDigestError> {

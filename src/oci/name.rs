@@ -4,7 +4,7 @@
 //! host with an optional port, as image names carry it. [`ImageName`] is the canonical pair that
 //! policy, cache and records share, whatever spelling the client used.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// Display, Debug and serde for a checked text, by its one spelling.
 macro_rules! text_impls {
@@ -39,7 +39,7 @@ pub(crate) use text_impls;
 
 /// The path of a repository, without the registry's host: `library/nginx`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Repository(Box<str>);
+pub struct Repository(Arc<str>);
 
 impl Repository {
     /// The path as text.
@@ -73,7 +73,7 @@ text_impls!(Repository);
 
 /// The host by which image names call an upstream: `docker.io`, `registry.test:5000`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UpstreamName(Box<str>);
+pub struct UpstreamName(Arc<str>);
 
 impl UpstreamName {
     /// The host as text.

@@ -1,6 +1,6 @@
 //! References: what names one manifest in a repository, a tag or a digest.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use super::{
     digest::{Digest, ParseDigestError},
@@ -9,7 +9,7 @@ use super::{
 
 /// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (OCI distribution 1.1, "Pulling manifests").
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tag(Box<str>);
+pub struct Tag(Arc<str>);
 
 impl Tag {
     /// The tag as text.

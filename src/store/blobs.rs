@@ -23,7 +23,7 @@ use super::{
     disk::Disk,
     error::StoreError,
     files::Durability,
-    handles::{Blob, Handles},
+    handles::{Blob, Handles, MAX_SMALL, Opened},
     keyed::KeyedLocks,
     meta::{BlobEntry, Index, seconds},
     partial::Partial,
@@ -131,21 +131,29 @@ impl Blobs {
         let Some(file) = self.disk.files.open(&path)? else { return Ok(None) };
         let now = self.now();
         let length = self.disk.files.length(&file, &path)?;
-        let entry = self.index.blob(digest).filter(|entry| entry.verified);
         let Some(size) = length else { return self.set_aside_locked(digest, FoundBy::Open) };
-        if entry.is_none_or(|entry| entry.size != size) {
-            let mut hasher = Hasher::new(digest.algorithm());
-            match self.disk.files.hash(&file, &path, 0..size, &mut hasher) {
-                Ok(_) if hasher.finish() == *digest => {}
+        let entry = self.index.blob(digest).filter(|entry| entry.verified);
+        let small = if size <= MAX_SMALL {
+            match self.disk.files.read(&path, size) {
+                Ok(Some(content)) if digest.matches(&content) => Some(Bytes::from(content)),
                 Err(error) if !error.is_unreadable() => return Err(error),
                 _ => return self.set_aside_locked(digest, FoundBy::Open),
             }
-        }
+        } else if entry.is_none_or(|entry| entry.size != size) {
+            let mut hasher = Hasher::new(digest.algorithm());
+            match self.disk.files.hash(&file, &path, 0..size, &mut hasher) {
+                Ok(_) if hasher.finish() == *digest => None,
+                Err(error) if !error.is_unreadable() => return Err(error),
+                _ => return self.set_aside_locked(digest, FoundBy::Open),
+            }
+        } else {
+            None
+        };
         self.index.change_blob(digest, |known| {
             let kept = known.is_some_and(|known| known.kept);
             Some(BlobEntry { size, last_use: now, verified: true, kept })
         });
-        Ok(Some(self.handles.insert(digest, file, size, now)))
+        Ok(Some(self.handles.insert(digest, Opened { file, size, small }, now)))
     }
 
     /// Small content, if it is in memory.

@@ -15,6 +15,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use moka::{policy::EvictionPolicy, sync::Cache};
 
 use crate::oci::Digest;
@@ -26,13 +27,15 @@ pub struct Blob {
     pub file: Arc<File>,
     /// The length in bytes.
     pub size: u64,
+    /// The bytes themselves, where they are so few that asking for them would cost more than they do.
+    pub small: Option<Bytes>,
     handle: Arc<Handle>,
 }
 
 impl Blob {
     fn new(file: Arc<File>, handle: Arc<Handle>) -> Self {
         handle.readers.fetch_add(1, Ordering::Relaxed);
-        Self { file, size: handle.size, handle }
+        Self { file, size: handle.size, small: handle.small.clone(), handle }
     }
 }
 
@@ -48,6 +51,16 @@ impl Drop for Blob {
     }
 }
 
+/// Content that was opened just now.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) file: File,
+    /// The length in bytes.
+    pub(super) size: u64,
+    /// The bytes, where there are at most [`MAX_SMALL`].
+    pub(super) small: Option<Bytes>,
+}
+
 /// The open files of one store.
 pub(super) struct Handles {
     open: Cache<Digest, Arc<Handle>>,
@@ -59,6 +72,7 @@ struct Handle {
     /// and until a file is closed its space is not free.
     file: ArcSwapOption<File>,
     size: u64,
+    small: Option<Bytes>,
     readers: AtomicUsize,
     /// Seconds since 1970.
     last_use: AtomicU64,
@@ -92,11 +106,13 @@ impl Handles {
     }
 
     /// Keeps content open that the accelerator already knows to be used at `now`.
-    pub(super) fn insert(&self, digest: &Digest, file: File, size: u64, now: u64) -> Blob {
+    pub(super) fn insert(&self, digest: &Digest, opened: Opened, now: u64) -> Blob {
+        let Opened { file, size, small } = opened;
         let file = Arc::new(file);
         let handle = Arc::new(Handle {
             file: ArcSwapOption::new(Some(Arc::clone(&file))),
             size,
+            small,
             readers: AtomicUsize::new(0),
             last_use: AtomicU64::new(now),
             noted: AtomicU64::new(now),
@@ -129,10 +145,17 @@ impl Handles {
 
 /// Files that are kept open. With one connection each they stay below the usual limit of 1024.
 const MAX_OPEN_BLOBS: u64 = 512;
+/// Bytes of content that is kept in memory beside its open file: a configuration has fewer. All of
+/// them together are 8 MiB at most.
+pub(super) const MAX_SMALL: u64 = 16 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn opened() -> Opened {
+        Opened { file: tempfile::tempfile().expect("a file"), size: 0, small: None }
+    }
 
     #[test]
     fn forgotten_content_is_closed_at_once_when_nobody_reads_it() {
@@ -140,8 +163,7 @@ mod tests {
         let digests: Vec<_> = (0..64_u8).map(|byte| Digest::of(&[byte])).collect();
         let mut weak = Vec::new();
         for digest in &digests {
-            let file = tempfile::tempfile().expect("a file");
-            weak.push(Arc::downgrade(&handles.insert(digest, file, 0, 1).file));
+            weak.push(Arc::downgrade(&handles.insert(digest, opened(), 1).file));
         }
         for digest in &digests {
             assert!(handles.hit(digest, 2).is_some());
@@ -154,7 +176,7 @@ mod tests {
     fn content_counts_as_read_until_the_last_reader_is_gone() {
         let handles = Handles::new();
         let digest = Digest::of(b"a");
-        let first = handles.insert(&digest, tempfile::tempfile().expect("a file"), 0, 1);
+        let first = handles.insert(&digest, opened(), 1);
         let second = first.clone();
         drop(first);
         assert!(handles.is_read(&digest));
@@ -166,7 +188,7 @@ mod tests {
     fn a_use_is_told_once() {
         let handles = Handles::new();
         let digest = Digest::of(b"a");
-        drop(handles.insert(&digest, tempfile::tempfile().expect("a file"), 0, 1));
+        drop(handles.insert(&digest, opened(), 1));
         let uses = || {
             let mut uses = Vec::new();
             handles.take_uses(|digest, at| uses.push((*digest, at)));

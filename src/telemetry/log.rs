@@ -11,9 +11,14 @@ use std::{
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
-    Layer as _, filter::Targets, fmt as format, layer::SubscriberExt as _,
+    Layer as _,
+    filter::Targets,
+    fmt::{self as format, MakeWriter},
+    layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
+
+use super::{human::HumanLine, lines::Lines};
 
 /// How to log.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,10 +122,44 @@ pub enum ParseLogError {
 ///
 /// Only the first call in a process counts.
 pub fn start(settings: &LogSettings, colours: bool) {
-    let layer = format::layer().with_writer(io::stderr);
+    install(settings, colours, io::stderr);
+}
+
+/// As [`start`], for a program that serves: what is no warning is written by a thread of its own,
+/// and the rest of it when the value is dropped.
+///
+/// # Errors
+/// When there can be no thread.
+pub fn start_serving(settings: &LogSettings, colours: bool) -> io::Result<Unwritten> {
+    let lines = Lines::start(Box::new(io::stderr()))?;
+    install(settings, colours, lines.clone());
+    Ok(Unwritten(lines))
+}
+
+/// Lines of the log that may not be written yet; dropping it writes them.
+#[must_use = "the last lines are written when it is dropped"]
+pub struct Unwritten(Lines);
+
+impl fmt::Debug for Unwritten {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Unwritten").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+fn install<W>(settings: &LogSettings, colours: bool, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = format::layer().with_writer(writer);
     let layer = match settings.format {
         LogFormat::Human => {
-            layer.with_ansi(colours && io::stderr().is_terminal()).with_target(false).boxed()
+            layer.with_ansi(colours && io::stderr().is_terminal()).event_format(HumanLine).boxed()
         }
         LogFormat::Json => layer.json().flatten_event(true).with_ansi(false).boxed(),
     };

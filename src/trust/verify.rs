@@ -152,4 +152,6 @@ fn verdict(
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod sigstore;
+#[cfg(test)]
 mod tests;

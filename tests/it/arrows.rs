@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("mirror", &["audit", "oci", "store", "trust", "upstream"]),
     ("oci", &[]),
     ("refresh", &["oci", "trust", "upstream"]),
-    ("reload", &["config", "http", "mirror", "oci", "trust"]),
+    ("reload", &["config", "http", "mirror", "oci", "refresh", "trust"]),
     ("secret", &[]),
     ("store", &["oci"]),
     ("telemetry", &[]),

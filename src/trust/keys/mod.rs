@@ -256,3 +256,5 @@ impl Verifiers {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wycheproof;

@@ -66,7 +66,7 @@ impl Hash {
     }
 
     /// Bytes of a hash.
-    const fn length(self) -> u32 {
+    pub(super) const fn length(self) -> u32 {
         match self {
             Self::Sha256 => 32,
             Self::Sha384 => 48,

@@ -164,3 +164,6 @@ const CERTIFICATE_TIMESTAMP: u8 = 0;
 const UNFINISHED_ENTRY: [u8; 2] = [0, 1];
 const SHA_256_ECDSA: [u8; 2] = [4, 3];
 const SHA_256_RSA: [u8; 2] = [4, 1];
+
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,6 @@ fn promised(record: &Record) -> String {
 fn wrong<T>(what: &str) -> Result<T, Malformed> {
     Err(Malformed(what.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ impl Matcher {
             return Err(MatcherError::Long);
         }
         if let Some(inside) = text.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')) {
-            return Self::compile(text, &format!("(?:{inside})"));
+            return Self::compile(text, inside);
         }
         if looks_like_regex(text) {
             return Err(MatcherError::Unanchored);
@@ -127,11 +127,11 @@ fn glob(text: &str) -> Result<String, MatcherError> {
         let is_last = at + 1 == segments.len();
         match *segment {
             "**" if is_last => pattern.push_str("(?:/.*)?"),
-            "**" => pattern.push_str("(?:/[^/@]+)*"),
+            "**" => pattern.push_str("(?:/[^/@[:cntrl:]]+)*"),
             segment if segment.contains("**") => return Err(MatcherError::Beside),
             segment => {
                 let slash = if at == 0 { "" } else { "/" };
-                let any = if segment == "*" { "[^/@]+" } else { "[^/@]*" };
+                let any = if segment == "*" { SOME } else { ANY };
                 let parts: Vec<_> = segment.split('*').map(regex::escape).collect();
                 pattern.push_str(slash);
                 pattern.push_str(&parts.join(any));
@@ -141,6 +141,10 @@ fn glob(text: &str) -> Result<String, MatcherError> {
     Ok(pattern)
 }
 
+/// What `*` stands for, alone in its segment.
+const SOME: &str = "[^/@[:cntrl:]]+";
+/// What `*` stands for beside something else.
+const ANY: &str = "[^/@[:cntrl:]]*";
 /// Characters of a matcher. The longest real identities have 300.
 const MAX_TEXT: usize = 1024;
 /// Bytes of a compiled regular expression.

@@ -195,4 +195,6 @@ impl Authority {
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+pub(in crate::trust) mod fixtures;
+#[cfg(test)]
 mod tests;

@@ -9,10 +9,10 @@ use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use super::{Fault, Parsed};
 use crate::trust::{
-    Reason,
     policy::{TrustRoot, Wanted, Window},
     root::LogId,
     signer::Material,
+    stamp,
 };
 
 /// What the witnesses of one signature say.
@@ -71,6 +71,13 @@ impl Witnesses {
                 witnesses.entries.insert((logged.log, logged.index));
                 witnesses.times.extend(logged.time);
             }
+        }
+        let authorities = root.root.timestamp_authorities();
+        // Where nobody is believed about times, a timestamp is none, and no lie either.
+        for timestamp in parsed.timestamps.iter().filter(|_| !authorities.is_empty()) {
+            let stamp = stamp::verify_response(timestamp, &parsed.stamped, authorities)
+                .map_err(|error| wrong("timestamp", &error))?;
+            witnesses.times.push(stamp.time);
         }
         Ok(witnesses)
     }

@@ -245,3 +245,8 @@ fn read_extensions(der: &Bytes, around: &mut Der<'_>) -> Result<Vec<Extension>, 
 const WHAT: &str = "a certificate";
 /// Bytes of a certificate. Fulcio's have 800.
 const MAX_CERTIFICATE: usize = 16 << 10;
+
+#[cfg(test)]
+pub(in crate::trust) mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
 use super::*;
 use crate::trust::{
-    Kind, Policy,
+    Kind, Policy, Problem,
     fixtures::{key, load, problems, table, write},
 };
 
@@ -79,7 +79,6 @@ fn g21_a_name_of_one_kind_is_no_name_of_another() {
 
 #[test]
 fn g20_what_is_written_wrong_or_without_effect_is_an_error() {
-    let own = "version = 1\n[authority.ci]\nca = \"ci.pub\"\nsubject = \"a@b.test\"\n";
     for (text, what) in [
         (who("").replace("subject", "subjects"), "has no `subject`"),
         (who("").replace("subject", "subjects"), "there is no such key"),
@@ -100,13 +99,6 @@ fn g20_what_is_written_wrong_or_without_effect_is_an_error() {
         (who("trust_root = \"github\""), "`log` is required"),
         (who("trust_root = \"github\"\nlog = \"optional\""), "`sct` is required"),
         (who("key = \"ci.pub\""), "of several kinds at once"),
-        (own.to_owned(), "is no authority to trust"),
-        (format!("{own}sct = \"optional\""), "has no effect"),
-        (format!("{own}log = \"required\""), "no log of signatures is trusted"),
-        (
-            format!("{own}claims = {{ build_trigger = \"push\" }}"),
-            "has no effect without an `issuer`",
-        ),
     ] {
         let found = problems(&text, &[("ci", &key())]);
         assert!(found.iter().any(|found| found.contains(what)), "{text}: {found:?}");
@@ -124,24 +116,50 @@ fn github_has_no_log_and_says_so() {
     assert_eq!(github.trust_root().unwrap().name, "github");
 }
 
-/// A policy that trusts the certificates in `ca.pem` and its own `trusted_root.json`, in a folder that
-/// stays.
-fn policy_with(ca: &str, root: &str) -> (Policy, tempfile::TempDir) {
+/// Loads a policy that trusts the certificates in `ca.pem` and its own `root.json`.
+fn load_own(ca: &str, root: &str, more: &str) -> Result<Policy, Vec<Problem>> {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("ca.pem"), ca);
     write(&folder.path().join("root.json"), root);
     let path = folder.path().join("policy.toml");
-    write(
-        &path,
-        "version = 1\n[authority.own]\nca = [\"ca.pem\"]\nsubject = \"dev@acme.test\"\ntrust_root = \"root.json\"\n",
+    let own = "version = 1\n[authority.own]\nca = [\"ca.pem\"]\nsubject = \"dev@acme.test\"\n";
+    write(&path, &format!("{own}{more}\n"));
+    Ok(Policy::load(&path, &table(), UNIX_EPOCH)?.0)
+}
+
+fn policy_with(ca: &str, root: &str) -> Policy {
+    load_own(ca, root, "trust_root = \"root.json\"").unwrap()
+}
+
+#[test]
+fn what_ones_own_authority_cannot_have_is_an_error() {
+    let (ca, root) = (authority_certificate(), "{}");
+    assert!(load_own(&ca, root, "").is_ok());
+    assert!(
+        load_own(&ca, root, "issuer = \"https://x.test\"\nclaims = { build_trigger = \"push\" }")
+            .is_ok()
     );
-    (Policy::load(&path, &table(), UNIX_EPOCH).unwrap().0, folder)
+    for (ca, more, what) in [
+        (&*ca, "sct = \"optional\"", "has no effect"),
+        (&ca, "log = \"required\"", "no log of signatures is trusted"),
+        (&ca, "claims = { build_trigger = \"push\" }", "has no effect without an `issuer`"),
+        ("", "", "is no authority to trust"),
+        (&key().public().to_pem(), "", "holds a `PUBLIC KEY`"),
+        (&signer_certificate(), "", "may not sign others"),
+    ] {
+        let found = load_own(ca, root, more).unwrap_err();
+        assert!(found.iter().any(|found| found.what.contains(what)), "{more}: {found:?}");
+    }
 }
 
 fn authority_certificate() -> String {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+}
+
+fn signer_certificate() -> String {
+    CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
 }
 
 #[test]
@@ -151,18 +169,18 @@ fn g35_certificates_and_roots_are_trust_material() {
         roots.clone().find(|root| root.name == name).unwrap().document
     };
     let (one, two) = (authority_certificate(), authority_certificate());
-    let (policy, _folder) = policy_with(&one, document("public-good"));
-    let names: Vec<_> =
-        policy.files().iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, ["policy.toml", "ca.pem", "root.json"]);
-    let same = policy_with(&one, document("public-good")).0;
+    let policy = policy_with(&one, document("public-good"));
+    for file in ["policy.toml", "ca.pem", "root.json"] {
+        assert!(policy.files().iter().any(|known| known.ends_with(file)), "{file}");
+    }
+    let same = policy_with(&one, document("public-good"));
     assert_eq!(policy.trust_hash(), same.trust_hash());
     for (ca, root) in [
         (&two, document("public-good")),
         (&format!("{one}{two}"), document("public-good")),
         (&one, document("github")),
     ] {
-        let other = policy_with(ca, root).0;
+        let other = policy_with(ca, root);
         assert_ne!(policy.trust_hash(), other.trust_hash());
         assert_eq!(policy.hash(), other.hash());
     }
