@@ -16,6 +16,7 @@ mod evict;
 mod evidence;
 mod fill;
 mod limits;
+mod policies;
 mod protocols;
 mod pull;
 mod ranges;
