@@ -84,7 +84,7 @@ impl Trust {
                 let roots = if roots.is_empty() { KnownRoot::ALL } else { roots };
                 let mut exit = Exit::Success;
                 for root in roots {
-                    let source = Source::Site(site(&config, *root, environment)?);
+                    let source = Source::Site(Box::new(site(&config, *root, environment)?));
                     exit = worse(exit, take(&config, *root, source, environment, output).await?);
                 }
                 Ok(exit)

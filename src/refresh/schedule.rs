@@ -112,7 +112,7 @@ impl Refresher {
     async fn refresh(&self, known: KnownRoot) {
         let now = self.environment.clock.now();
         let outcome = match self.site(known) {
-            Ok(site) => refresh(known, Source::Site(site), &self.settings.folder, now)
+            Ok(site) => refresh(known, Source::Site(Box::new(site)), &self.settings.folder, now)
                 .await
                 .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),

@@ -17,7 +17,7 @@ pub enum Source {
     /// A copy of a repository, as somebody carried it in.
     Folder(PathBuf),
     /// The site of a repository, or a mirror of it.
-    Site(Site),
+    Site(Box<Site>),
 }
 
 impl Source {

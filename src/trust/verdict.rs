@@ -58,6 +58,8 @@ words! {
         Pinned = "pinned",
         /// A signature is malformed, or contradicts what comes with it.
         SignatureInvalid = "signature_invalid",
+        /// A signature is listed, and a part of it is not there.
+        SignatureNotMirrored = "signature_not_mirrored",
         /// Signed by nobody whom the rule trusts.
         SignerNotTrusted = "signer_not_trusted",
         /// Signed by a key outside its window.
@@ -184,6 +186,7 @@ impl Reason {
             | Self::NameMismatch
             | Self::NoSignature
             | Self::SignatureInvalid
+            | Self::SignatureNotMirrored
             | Self::SignerNotTrusted
             | Self::TimeOutsideValidity => true,
             Self::Admitted
@@ -220,6 +223,7 @@ impl Reason {
             | Self::NoRule
             | Self::NoSignature
             | Self::SignatureInvalid
+            | Self::SignatureNotMirrored
             | Self::SignerNotTrusted
             | Self::TimeOutsideValidity
             | Self::UnsupportedManifest

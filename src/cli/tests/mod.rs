@@ -335,7 +335,7 @@ async fn why_tells_a_recorded_decision_however_it_is_named() {
       `registry.test/acme/app:1.0` has no signature.
       decision  01KDVDNA00Z92FGRQ78VA9SSW9 at 2026-01-01T00:00:00.000Z
       client    10.0.0.7 (podman/5), request 7f
-      digest    sha256:dff9de10919148711140d349bf03f1a99eb06f94b03e51715ccebfa7cdc518e2
+      digest    sha256:a172cedcae47474b615c54d510a5d84a8dea3032e958587430b413538be3f333
       rule      registry.test/**, mode enforce
       policy    aa, trust bb
       required

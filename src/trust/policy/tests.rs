@@ -452,7 +452,11 @@ fn the_catalogue_loads_and_every_entry_has_a_signer() {
         let signer = &rule.require.authorities()[0];
         let signer = policy.authority(signer).unwrap();
         assert!(matches!(signer.kind, Kind::Keyless(_)));
-        assert_eq!(signer.repositories, [pattern.clone()], "it vouches for nothing else");
+        assert_eq!(
+            signer.repositories,
+            std::slice::from_ref(pattern),
+            "it vouches for nothing else"
+        );
     }
     assert_eq!(policy.known_roots(), [KnownRoot::PublicGood]);
 }
