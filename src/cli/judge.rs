@@ -2,21 +2,25 @@
 //!
 //! There is one way to a verdict, and this is it: what `verify` says is what `serve` would do.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use super::{
     failure::CliError,
     health,
+    output::Output,
     scratch::Scratch,
-    verify::{Judge, Judged},
+    verify::{Judge, Judged, Unjudged},
 };
 use crate::{
     app::{self, Kept},
     config::Config,
     environment::Environment,
+    images::ImageArgument,
     mirror::{Client, Context, Mirror},
-    oci::{Digest, ImageName, Reference, UpstreamTable},
-    trust::recording::Recording,
+    oci::ImageName,
 };
 
 /// A mirror without doors.
@@ -47,28 +51,71 @@ impl MirrorJudge {
         kept.close().await;
         drop(folder);
     }
+
+    /// Keeps the manifest that `image` names, and everything that is kept beside it, in `folder`.
+    pub(super) async fn record(
+        &self,
+        image: &ImageArgument,
+        folder: &Path,
+        output: &mut Output,
+    ) -> Result<(), CliError> {
+        let judged = self.judge(image).await.ok();
+        let judged = judged.and_then(|judged| Some((judged.image, judged.digest?)));
+        let nothing = || CliError::Failed(format!("`{image}`: there is nothing to record"));
+        let (name, digest) = judged.ok_or_else(nothing)?;
+        let recording = self.mirror.evidence(&name, &digest).await;
+        let shown = folder.display();
+        let written = recording.write(folder);
+        written.map_err(|error| CliError::Failed(format!("cannot write `{shown}`: {error}")))?;
+        output.note(format_args!("recorded in `{shown}`"));
+        for (place, why) in recording.failures() {
+            output.note(format_args!("  not looked at: {place}: {why}"));
+        }
+        Ok(())
+    }
+
+    /// Has the running mirror look again at `image`.
+    pub(super) fn refresh(&self, image: &ImageArgument) -> Result<(), CliError> {
+        let no_listener = || CliError::Usage("`listen.admin` is off: nobody can be asked".into());
+        let admin = self.admin.ok_or_else(no_listener)?;
+        let name = image.image(self.mirror.table());
+        let name = name.map_err(|error| CliError::Usage(format!("`{image}`: {error}")))?;
+        health::recheck(admin, &name, &image.reference_or_latest())
+    }
 }
 
 impl Judge for MirrorJudge {
-    async fn judge(&self, image: &ImageName, reference: &Reference) -> Result<Judged, String> {
-        let client =
-            Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), label: Some("verify".to_owned()) };
-        let context = Context { request: "verify".to_owned(), client, content: false };
-        let verdict = self.mirror.verdict(&context, image, reference).await;
-        let (digest, verdict) = verdict.map_err(|error| error.to_string())?;
-        Ok(Judged { digest, verdict })
+    fn canonical(&self, image: &ImageArgument) -> Result<Option<ImageName>, String> {
+        image.image(self.mirror.table()).map(Some).map_err(|error| error.to_string())
     }
 
-    async fn evidence(&self, image: &ImageName, digest: &Digest) -> Recording {
-        self.mirror.evidence(image, digest).await
+    async fn judge(&self, image: &ImageArgument) -> Result<Judged, Unjudged> {
+        let name = image.image(self.mirror.table());
+        let name = name.map_err(|error| Unjudged::Missing(error.to_string()))?;
+        let verdict = self.mirror.verdict(&context(), &name, &image.reference_or_latest()).await;
+        let (digest, verdict) = verdict.map_err(|error| Unjudged::Missing(error.to_string()))?;
+        Ok(Judged { image: name, digest, verdict })
     }
 
-    fn refresh(&self, image: &ImageName, reference: &Reference) -> Result<(), CliError> {
-        let no_listener = || CliError::Usage("`listen.admin` is off: nobody can be asked".into());
-        health::recheck(self.admin.ok_or_else(no_listener)?, image, reference)
+    async fn tags(&self, name: &str) -> Result<Vec<String>, String> {
+        let image = self.mirror.table().parse_image(name).map_err(|error| error.to_string())?;
+        let mut tags: Vec<String> = Vec::new();
+        let mut last = None;
+        loop {
+            let page = self.mirror.tags(&context(), &image, None, last.as_deref()).await;
+            let page = page.map_err(|error| error.to_string())?;
+            tags.extend(page.tags);
+            last = page.next;
+            if last.is_none() {
+                return Ok(tags);
+            }
+        }
     }
+}
 
-    fn table(&self) -> &UpstreamTable {
-        self.mirror.table()
-    }
+/// Who asks: this command.
+fn context() -> Context {
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let client = Client { address, label: Some("verify".to_owned()), job: None };
+    Context { request: "verify".to_owned(), client, content: false }
 }

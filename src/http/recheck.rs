@@ -27,7 +27,7 @@ pub(super) async fn answer(
     };
     let context = Context {
         request: arrival.request_id.as_str().to_owned(),
-        client: Client { address: arrival.client, label: Some("recheck".to_owned()) },
+        client: Client { address: arrival.client, label: Some("recheck".to_owned()), job: None },
         content: false,
     };
     let (status, rest) = match mirror.verdict_anew(&context, &image, &reference).await {

@@ -15,8 +15,8 @@ use crate::{
 /// What a tag meant, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FreshTag {
-    digest: Digest,
-    resolved: SystemTime,
+    pub(super) digest: Digest,
+    pub(super) resolved: SystemTime,
 }
 
 impl Room {
@@ -75,9 +75,8 @@ impl Room {
     /// # Errors
     /// When it says no, or cannot be asked.
     pub(super) async fn ask(&self, image: &ImageName, tag: &Tag) -> Result<Digest, UpstreamError> {
-        let resolved = self.upstream(&image.upstream)?.resolve(&image.repository, tag).await?;
+        let digest = self.origin(&image.upstream)?.resolve(image, tag).await?;
         let now = self.environment.clock.now();
-        let digest = resolved.digest;
         self.tags.insert((image.clone(), tag.clone()), FreshTag { digest, resolved: now });
         let before = self.store.tag(image, tag).await.ok().flatten().map(|record| record.digest);
         if before != Some(digest) {

@@ -1,5 +1,7 @@
 //! Commands from the command line to what they print.
 
+mod audits;
+mod files;
 mod keys;
 mod policies;
 mod registry;
@@ -9,26 +11,23 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use clap::{CommandFactory as _, Parser as _};
 use tempfile::TempDir;
 
 use super::{
-    verify::{Judge, Judged},
+    verify::{Judge, Judged, Unjudged},
     *,
 };
 use crate::{
     audit::{Audit, ClientRecord, DecisionRecord, FOLDER},
     environment::{ManualClock, SystemEntropy},
-    oci::{Descriptor, Digest, ImageName, Reference, UpstreamNames, UpstreamTable},
+    images::ImageArgument,
+    oci::{Digest, ImageName, UpstreamNames, UpstreamTable},
     store::{Options, Store},
-    trust::{
-        EvidenceSource, Finding, Format, LookFailure, Mode, Node, Outcome, Policy, Reason, Verdict,
-        recording::{self, Recording},
-    },
+    trust::{Finding, Format, Mode, Node, Outcome, Policy, Reason, Verdict},
 };
 
 /// A stream that can be read afterwards.
@@ -213,8 +212,7 @@ async fn check_tells_the_problems_of_both_files() {
 async fn check_warns_when_there_is_no_policy() {
     let desk = Desk::with(&[("portcullis.toml", "")]);
     desk.run(&["check"]).await.unwrap();
-    let told = desk.told();
-    assert!(told.contains("no policy is named: the built-in catalogue is in force"), "{told}");
+    assert!(desk.told().contains("the built-in catalogue is in force"), "{}", desk.told());
 }
 
 #[test]
@@ -236,6 +234,7 @@ fn the_example_policy_loads_as_it_is_and_with_everything_switched_on() {
         ("keys/release.pub", KEY),
         ("keys/qa-2026.pub", OTHER_KEYS[0]),
         ("keys/qa-2025.pub", OTHER_KEYS[1]),
+        ("certs/corporate-ca.pem", include_str!("../../../tests/vectors/sigstore/ca.pem")),
     ]);
     let loaded = Policy::load(&desk.folder.path().join("policy.toml"), &table, now);
     let (policy, warnings) = loaded.unwrap();
@@ -272,6 +271,7 @@ fn denied() -> DecisionRecord {
             address: [10, 0, 0, 7].into(),
             user: None,
             label: Some("podman/5".to_owned()),
+            job: None,
         },
         request: "7f".to_owned(),
         message: "`registry.test/acme/app:1.0` has no signature.".to_owned(),
@@ -396,6 +396,9 @@ async fn why_says_what_it_looked_for_when_nothing_is_recorded() {
     assert!(matches!(desk.run(&["why", "app:a b"]).await, Err(CliError::Usage(_))));
 }
 
+/// The digest of `app` in bytes, which [`ByTag`] admits.
+const ADMITTED: &str = "sha256:a172cedcae47474b615c54d510a5d84a8dea3032e958587430b413538be3f333";
+
 /// Judges by the tag.
 struct ByTag(UpstreamTable);
 
@@ -410,12 +413,17 @@ fn table(names: &[&str]) -> UpstreamTable {
 }
 
 impl Judge for ByTag {
-    async fn judge(&self, image: &ImageName, reference: &Reference) -> Result<Judged, String> {
-        let (outcome, reason) = match reference.to_string().as_str() {
-            "good" => (Outcome::Admitted, Reason::Admitted),
+    fn canonical(&self, image: &ImageArgument) -> Result<Option<ImageName>, String> {
+        image.image(&self.0).map(Some).map_err(|error| error.to_string())
+    }
+
+    async fn judge(&self, argument: &ImageArgument) -> Result<Judged, Unjudged> {
+        let image = argument.image(&self.0).unwrap();
+        let (outcome, reason) = match argument.reference_or_latest().to_string().as_str() {
+            "good" | ADMITTED => (Outcome::Admitted, Reason::Admitted),
             "bad" => (Outcome::Denied, Reason::NoSignature),
             "unknown" => (Outcome::Undecided, Reason::UpstreamUnreachable),
-            _ => return Err("the upstream does not have it".to_owned()),
+            _ => return Err(Unjudged::Missing("the upstream does not have it".to_owned())),
         };
         let verdict = Verdict {
             outcome,
@@ -433,58 +441,13 @@ impl Judge for ByTag {
             signed_by: Vec::new(),
             inherited_from: None,
         };
-        Ok(Judged { digest: Some(Digest::of(APP)), verdict })
+        Ok(Judged { image, digest: Some(Digest::of(b"app")), verdict })
     }
 
-    async fn evidence(&self, image: &ImageName, digest: &Digest) -> Recording {
-        let policy = Policy::absent(None);
-        recording::record(&policy, image, digest, &Unsigned, SystemTime::UNIX_EPOCH).await
-    }
-
-    fn refresh(&self, _: &ImageName, _: &Reference) -> Result<(), CliError> {
-        Ok(())
-    }
-
-    fn table(&self) -> &UpstreamTable {
-        &self.0
+    async fn tags(&self, _: &str) -> Result<Vec<String>, String> {
+        Ok(["v1.good", "good", "v2.good"].map(str::to_owned).to_vec())
     }
 }
-
-/// Has one manifest and no evidence.
-struct Unsigned;
-
-impl EvidenceSource for Unsigned {
-    async fn manifest(
-        &self,
-        _: &ImageName,
-        reference: &Reference,
-    ) -> Result<Option<Bytes>, LookFailure> {
-        let is_app = reference.to_string() == Digest::of(APP).to_string();
-        Ok(is_app.then_some(Bytes::from_static(APP)))
-    }
-
-    async fn blob(
-        &self,
-        _: &ImageName,
-        _: &Digest,
-        _: usize,
-    ) -> Result<Option<Bytes>, LookFailure> {
-        Ok(None)
-    }
-
-    async fn referrers(
-        &self,
-        _: &ImageName,
-        _: &Digest,
-        _: Option<&str>,
-    ) -> Result<Vec<Descriptor>, LookFailure> {
-        Ok(Vec::new())
-    }
-}
-
-/// A manifest.
-const APP: &[u8] =
-    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
 /// Parses the options of `verify` as the command line does.
 #[derive(clap::Parser)]
@@ -522,7 +485,7 @@ async fn verify_prints_what_was_required_and_found() {
     insta::assert_snapshot!(desk.told(), @"
     registry.test/app:bad: denied (no_signature)
       `registry.test/app` is denied.
-      digest    sha256:dff9de10919148711140d349bf03f1a99eb06f94b03e51715ccebfa7cdc518e2
+      digest    sha256:a172cedcae47474b615c54d510a5d84a8dea3032e958587430b413538be3f333
       rule      registry.test/**, mode enforce
       required
         no  all of
@@ -533,6 +496,8 @@ async fn verify_prints_what_was_required_and_found() {
           404
 
     registry.test/app:missing: cannot be judged: the upstream does not have it
+
+    2 images: 0 admitted, 2 denied, 0 undecided
     ");
 }
 

@@ -1,6 +1,12 @@
 //! Policies tried on recordings.
 
+use bytes::Bytes;
+
 use super::*;
+use crate::{
+    oci::{Descriptor, Reference},
+    trust::{EvidenceSource, LookFailure, recording},
+};
 
 const CONFIG: &str = "[[upstream]]\nname = \"registry.test\"\n";
 const OPEN: &str =
@@ -35,10 +41,10 @@ async fn desk() -> Desk {
         ("cases.toml", CASES),
     ];
     let desk = Desk::with(&files);
-    let folder = desk.path("recorded/app");
-    let exit = verify(&desk, &["--record", &folder, "app:good"]).await.unwrap();
-    assert_eq!(exit, Exit::Success);
-    desk.answer.0.lock().unwrap().clear();
+    let image = table(&["registry.test"]).parse_image("registry.test/app").unwrap();
+    let (policy, digest) = (Policy::absent(None), Digest::of(APP));
+    let recording = recording::record(&policy, &image, &digest, &Unsigned, UNIX_EPOCH).await;
+    recording.write(&desk.folder.path().join("recorded/app")).unwrap();
     desk
 }
 
@@ -101,10 +107,38 @@ async fn policy_diff_lists_what_changes() {
     assert!(matches!(nothing, Err(CliError::Usage(_))));
 }
 
-#[tokio::test]
-async fn a_recording_is_of_one_image() {
-    let desk = desk().await;
-    let folder = desk.path("recorded/two");
-    let refused = verify(&desk, &["--record", &folder, "app:good", "app:bad"]).await;
-    assert!(matches!(refused, Err(CliError::Usage(_))));
+/// Has one manifest and no evidence.
+struct Unsigned;
+
+impl EvidenceSource for Unsigned {
+    async fn manifest(
+        &self,
+        _: &ImageName,
+        reference: &Reference,
+    ) -> Result<Option<Bytes>, LookFailure> {
+        let is_app = reference.to_string() == Digest::of(APP).to_string();
+        Ok(is_app.then_some(Bytes::from_static(APP)))
+    }
+
+    async fn blob(
+        &self,
+        _: &ImageName,
+        _: &Digest,
+        _: usize,
+    ) -> Result<Option<Bytes>, LookFailure> {
+        Ok(None)
+    }
+
+    async fn referrers(
+        &self,
+        _: &ImageName,
+        _: &Digest,
+        _: Option<&str>,
+    ) -> Result<Vec<Descriptor>, LookFailure> {
+        Ok(Vec::new())
+    }
 }
+
+/// A manifest.
+const APP: &[u8] =
+    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
