@@ -19,10 +19,12 @@ use crate::{
     http::{Admin, BindError, Doors, Server},
     mirror::{Freshness, Mirror, Origin, Parts},
     recheck,
-    reload::{PolicyKeeper, PolicyProblems},
+    refresh::Refresher,
+    reload::{PolicyKeeper, PolicyProblems, PolicySource},
     store::{self, Store, StoreError},
     telemetry::Metrics,
     tls::{self, TlsError},
+    trust::Policy,
     upstream::{Upstream, UpstreamSetupError},
 };
 
@@ -35,6 +37,7 @@ pub struct App {
     desk: Admin,
     keeper: Arc<PolicyKeeper>,
     rechecking: Option<Rechecking>,
+    refresher: Arc<Refresher>,
     kept: Kept,
 }
 
@@ -58,9 +61,16 @@ impl App {
             }
             None => None,
         };
-        let policy = config.policy.clone();
-        let keeper =
-            PolicyKeeper::new(policy, mirror.clone(), environment.clone(), metrics.clone());
+        let refresher =
+            Refresher::new((&config.trust).into(), environment.clone(), metrics.clone());
+        let refresher = Arc::new(refresher);
+        let keeper = PolicyKeeper::new(
+            PolicySource::of(&config),
+            mirror.clone(),
+            refresher.clone(),
+            environment.clone(),
+            metrics.clone(),
+        );
         let keeper = Arc::new(keeper);
         let log = config.data.join(audit::FOLDER);
         let rechecking = config.recheck_every.map(|every| {
@@ -71,9 +81,9 @@ impl App {
         });
         let operations =
             Arc::new(Desk { mirror: mirror.clone(), store: kept.store.clone(), log: log.clone() });
-        let desk = Admin::new(metrics.clone(), keeper.clone(), operations);
+        let desk = Admin::new(metrics.clone(), keeper.clone(), operations, mirror.clone());
         let doors = Doors::new(mirror, environment, metrics);
-        Ok(Self { clients, admin, doors, desk, keeper, rechecking, kept })
+        Ok(Self { clients, admin, doors, desk, keeper, rechecking, refresher, kept })
     }
 
     /// Where clients connect to.
@@ -86,6 +96,12 @@ impl App {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Server::address)
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.keeper.policy()
     }
 
     /// What loads the policy again, for whoever hears a signal.
@@ -104,6 +120,8 @@ impl App {
         };
         let watching = tokio::spawn(self.keeper.clone().watch());
         let rechecking = self.rechecking.map(|Rechecking(work)| tokio::spawn(work));
+        let needed = move || self.keeper.needed_roots();
+        let refreshing = tokio::spawn(self.refresher.run(needed));
         let admin =
             self.admin.map(|admin| tokio::spawn(admin.serve(self.desk, stopped(told.clone()))));
         let clients = tokio::spawn(self.clients.serve(self.doors, stopped(told)));
@@ -118,6 +136,7 @@ impl App {
         if let Some(rechecking) = rechecking {
             rechecking.abort();
         }
+        refreshing.abort();
         self.kept.close().await;
     }
 }
@@ -166,7 +185,7 @@ fn build(
     environment: &Environment,
     metrics: &Arc<Metrics>,
 ) -> Result<(Mirror, Kept), StartError> {
-    let policy = PolicyKeeper::load(config.policy.as_deref(), &config.table, environment)?;
+    let policy = PolicyKeeper::load(&PolicySource::of(config), &config.table, environment)?;
     let offline = config.upstreams.iter().any(|upstream| upstream.offline);
     let options = store::Options {
         root: config.data.clone(),

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod carry;
+pub mod catalogue;
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -14,6 +15,7 @@ mod judge;
 pub mod keygen;
 pub mod output;
 mod password;
+pub mod policy;
 pub mod recheck;
 mod remote;
 mod scratch;
@@ -23,6 +25,7 @@ pub mod sign;
 mod story;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 pub mod verify;
 pub mod why;
 
@@ -49,6 +52,7 @@ Start here:
   portcullis demo                      see it work, without network
   portcullis keygen release            make a key pair
   portcullis check                     what configuration and policy mean
+  portcullis catalogue                 who is trusted without a policy
   portcullis serve                     run the mirror
 
 `portcullis help COMMAND` says more about each."
@@ -60,6 +64,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Catalogue(catalogue::Catalogue),
     Audit(audit::Audit),
     Check(check::Check),
     Completions(completions::Completions),
@@ -69,6 +74,7 @@ enum Command {
     Import(Box<carry::import::Import>),
     Inventory(Box<carry::inventory::InventoryCommand>),
     Keygen(keygen::Keygen),
+    Policy(Box<policy::PolicyCommand>),
     List(Box<carry::list::List>),
     Prune(Box<carry::remove::Prune>),
     Remove(Box<carry::remove::Remove>),
@@ -76,6 +82,7 @@ enum Command {
     Recheck(Box<recheck::Recheck>),
     Serve(Box<serve::Serve>),
     Sign(Box<sign::Sign>),
+    Trust(Box<trust::Trust>),
     Verify(Box<verify::Verify>),
     Why(why::Why),
 }
@@ -92,6 +99,7 @@ impl Cli {
         output: &mut Output,
     ) -> Result<Exit, CliError> {
         match self.command {
+            Command::Catalogue(catalogue) => catalogue.run(environment, output),
             Command::Audit(audit) => audit.run(variables, environment, output),
             Command::Check(check) => check.run(variables, environment, output),
             Command::Completions(completions) => completions.run(Self::command(), output),
@@ -101,6 +109,8 @@ impl Cli {
             Command::Import(import) => import.run(variables, environment, output).await,
             Command::Inventory(inventory) => inventory.run(variables, environment, output).await,
             Command::Keygen(keygen) => keygen.run(&variables, environment, output),
+            Command::Policy(policy) => policy.run(variables, environment, output).await,
+            Command::Trust(trust) => trust.run(variables, environment, output).await,
             Command::List(list) => list.run(variables, environment, output).await,
             Command::Prune(prune) => prune.run(variables, environment, output).await,
             Command::Remove(remove) => remove.run(variables, environment, output).await,

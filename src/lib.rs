@@ -25,6 +25,7 @@ pub mod images;
 pub mod mirror;
 pub mod oci;
 pub mod recheck;
+pub mod refresh;
 pub mod reload;
 pub mod secret;
 pub mod store;

@@ -6,28 +6,63 @@
 //! file system and with the symbolic links by which Kubernetes swaps mounted files.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::{Value, json};
 
 use crate::{
-    config::Fingerprints,
+    config::{Config, Fingerprints},
     environment::Environment,
     http::Readiness,
     mirror::Mirror,
     oci::UpstreamTable,
+    refresh::{Refresher, Standing},
     telemetry::Metrics,
-    trust::{Policy, Problem},
+    timestamp::Timestamp,
+    trust::{Policy, Problem, Warning, material::KnownRoot},
 };
+
+/// Where the policy is, and the trust roots that it may name.
+#[derive(Clone, Debug)]
+pub struct PolicySource {
+    /// The policy file; without one the built-in catalogue is the policy.
+    pub path: Option<PathBuf>,
+    /// The folder of refreshed trust roots.
+    pub roots: PathBuf,
+}
+
+impl PolicySource {
+    /// Where `config` says that they are.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self { path: config.policy.clone(), roots: config.trust.folder.clone() }
+    }
+
+    /// The policy that is there at the time `now`, with what is doubtful about it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(
+        &self,
+        table: &UpstreamTable,
+        now: SystemTime,
+    ) -> Result<(Policy, Vec<Warning>), Vec<Problem>> {
+        match &self.path {
+            Some(path) => Policy::load_with(path, table, Some(&self.roots), now),
+            None => Ok((Policy::catalogue(table, Some(&self.roots), now), Vec::new())),
+        }
+    }
+}
 
 /// Loads the policy and hands it to the mirror.
 #[derive(Debug)]
 pub struct PolicyKeeper {
-    path: Option<PathBuf>,
+    source: PolicySource,
     mirror: Mirror,
+    refresher: Arc<Refresher>,
     environment: Environment,
     metrics: Arc<Metrics>,
     /// Held from reading the files until the result is in force: of two loads, the one that read
@@ -38,32 +73,32 @@ pub struct PolicyKeeper {
 }
 
 impl PolicyKeeper {
-    /// Keeps the policy at `path` current in `mirror`; without a path there is nothing to do.
+    /// Keeps the policy from `source` current in `mirror`, and tells how `refresher` fares.
     #[must_use]
-    pub const fn new(
-        path: Option<PathBuf>,
+    pub fn new(
+        source: PolicySource,
         mirror: Mirror,
+        refresher: Arc<Refresher>,
         environment: Environment,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let problems = Mutex::new(Vec::new());
-        Self { path, mirror, environment, metrics, loading: Mutex::new(()), problems }
+        let (loading, problems) = (Mutex::new(()), Mutex::new(Vec::new()));
+        Self { source, mirror, refresher, environment, metrics, loading, problems }
     }
 
-    /// The policy at `path`, or the one that denies everything and says how to write one.
+    /// The policy from `source`.
     ///
     /// # Errors
     /// Everything that is wrong with the policy.
     pub fn load(
-        path: Option<&Path>,
+        source: &PolicySource,
         table: &UpstreamTable,
         environment: &Environment,
     ) -> Result<Policy, PolicyProblems> {
-        let Some(path) = path else { return Ok(Policy::absent(None)) };
         let (policy, warnings) =
-            Policy::load(path, table, environment.clock.now()).map_err(PolicyProblems)?;
+            source.load(table, environment.clock.now()).map_err(PolicyProblems)?;
         for warning in warnings {
-            tracing::warn!(policy = %path.display(), "{warning}");
+            tracing::warn!(policy = ?source.path, "{warning}");
         }
         Ok(policy)
     }
@@ -71,7 +106,7 @@ impl PolicyKeeper {
     /// Loads the policy again, now. Says in the log what came of it.
     pub fn reload(&self) {
         let _turn = self.loading.lock().expect("nothing panics while it holds this lock");
-        let loaded = Self::load(self.path.as_deref(), self.mirror.table(), &self.environment);
+        let loaded = Self::load(&self.source, self.mirror.table(), &self.environment);
         let mut problems = self.problems.lock().expect("nothing panics while it holds this lock");
         match loaded {
             Ok(policy) => {
@@ -80,6 +115,8 @@ impl PolicyKeeper {
                     trust = policy.trust_hash(),
                     "policy loaded"
                 );
+                let endings = policy.endings(self.environment.clock.now()).into_iter();
+                self.metrics.trust_ends(endings.map(|ending| (ending.what, ending.at)));
                 self.mirror.replace_policy(Arc::new(policy));
                 problems.clear();
                 self.metrics.policy_reloaded(true);
@@ -96,10 +133,9 @@ impl PolicyKeeper {
 
     /// Looks at the policy's files every second and reloads when one changed. Never ends.
     pub async fn watch(self: Arc<Self>) {
-        let Some(path) = self.path.clone() else { return };
         let files = || {
             let mut files = self.mirror.policy().files().to_vec();
-            files.push(path.clone());
+            files.extend(self.source.path.clone());
             files
         };
         // The first look always loads: the files may have changed since the start read them.
@@ -117,12 +153,30 @@ impl PolicyKeeper {
 }
 
 impl PolicyKeeper {
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.mirror.policy()
+    }
+
+    /// The trust roots that have a name and that the policy in force rests on.
+    #[must_use]
+    pub fn needed_roots(&self) -> Vec<KnownRoot> {
+        self.mirror.policy().known_roots()
+    }
+
+    fn standings(&self) -> Vec<Standing> {
+        self.needed_roots().into_iter().map(|known| self.refresher.standing(known)).collect()
+    }
+
     /// Whether a policy that did not load would fare otherwise now. What it names is known only once
     /// it has loaded, so a key file that was missing is not among the files that are looked at.
     fn has_news(&self) -> bool {
         let before = self.problems.lock().expect("nothing panics while it holds this lock").clone();
-        let Some(path) = self.path.as_deref().filter(|_| !before.is_empty()) else { return false };
-        match Policy::load(path, self.mirror.table(), self.environment.clock.now()) {
+        if before.is_empty() {
+            return false;
+        }
+        match self.source.load(self.mirror.table(), self.environment.clock.now()) {
             Ok(_) => true,
             Err(found) => texts(&found) != before,
         }
@@ -133,15 +187,21 @@ impl Readiness for PolicyKeeper {
     /// A mirror that refuses everything, or stands by its last good policy, still does its work; one
     /// that cannot write down what it decides does not.
     fn is_ready(&self) -> bool {
-        self.mirror.store_problem().is_none()
+        let stale = || self.standings().iter().any(|standing| standing.stale);
+        self.mirror.store_problem().is_none() && !(self.refresher.is_strict() && stale())
     }
 
     fn body(&self) -> Value {
         let policy = self.mirror.policy();
         let problems = self.problems.lock().expect("nothing panics while it holds this lock");
+        let endings = policy.endings(self.environment.clock.now()).into_iter();
+        let endings: Vec<_> = endings
+            .map(|ending| json!({ "what": ending.what, "at": Timestamp(ending.at) }))
+            .collect();
         json!({
             "ready": self.is_ready(),
             "policy": { "hash": policy.hash(), "trust": policy.trust_hash(), "reload_problems": *problems },
+            "trust": { "roots": self.standings(), "ending": endings },
             "store": { "problem": self.mirror.store_problem().map(|problem| problem.to_string()) },
         })
     }
@@ -162,7 +222,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests write the files that a person would")]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use super::*;
     use crate::{
@@ -191,7 +251,10 @@ mod tests {
         let config = config::load(&request).unwrap().config;
         let (mirror, _) = app::mirror(&config, &environment).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let keeper = PolicyKeeper::new(Some(path), mirror.clone(), environment, metrics);
+        let schedule = (&config.trust).into();
+        let refresher = Arc::new(Refresher::new(schedule, environment.clone(), metrics.clone()));
+        let source = PolicySource::of(&config);
+        let keeper = PolicyKeeper::new(source, mirror.clone(), refresher, environment, metrics);
         (Arc::new(keeper), mirror)
     }
 

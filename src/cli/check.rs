@@ -3,7 +3,7 @@
 mod summary;
 mod text;
 
-use std::{path::Path, time::SystemTime};
+use std::{path::PathBuf, time::SystemTime};
 
 use clap::Args;
 use serde_json::json;
@@ -18,6 +18,9 @@ use crate::{
     config::{self, Problem, Variables},
     environment::Environment,
     oci::UpstreamTable,
+    refresh::{self, Schedule},
+    reload::PolicySource,
+    timestamp::Timestamp,
     trust::Policy,
 };
 
@@ -86,31 +89,47 @@ fn understand(
         Err(rejected) => {
             // The policy is read all the same: whoever mends one mends both.
             let table = UpstreamTable::default();
-            let policy = policy(rejected.policy.as_deref(), &table, now);
+            let source = PolicySource { path: rejected.policy, roots: PathBuf::new() };
+            let policy = policy(&source, &table, now);
             let mut problems = rejected.problems;
             problems.extend(policy.err().unwrap_or_default());
             return Err(problems);
         }
     };
     let config = &loaded.config;
-    let (policy, policy_warnings) = policy(config.policy.as_deref(), &config.table, now)?;
+    let (policy, policy_warnings) = policy(&PolicySource::of(config), &config.table, now)?;
     let mut warnings = loaded.warnings;
     warnings.extend(policy_warnings);
     if policy.is_absent() {
-        let what = "no policy is named: every image is refused";
-        let step = "write one and name it with `policy`; `config/policy.toml` is an example";
+        let what = "no policy is named: the built-in catalogue is in force, and every other image is refused";
+        let step = "write one and name it with `policy`; `portcullis catalogue --toml` is a start";
         warnings.push(Problem::new(what).of("policy").next(step));
+    }
+    for known in policy.known_roots() {
+        let standing = refresh::standing(&Schedule::from(&config.trust), known, now, None);
+        let since = standing.verified;
+        if standing.stale {
+            let what = format!("the trust root `{known}` was last known to be current at {since}");
+            let step = format!(
+                "run `portcullis trust refresh {known}`, or `trust import` without network"
+            );
+            warnings.push(Problem::new(what).of("trust").next(step));
+        }
+        warnings.extend(standing.problem.map(|problem| Problem::new(problem).of("trust")));
+    }
+    for ending in policy.endings(now) {
+        let what = format!("{} ends soon, at {}", ending.what, Timestamp(ending.at));
+        warnings.push(Problem::new(what).of("policy"));
     }
     Ok((Summary::of(config, &loaded.source, &policy, now), warnings))
 }
 
 fn policy(
-    path: Option<&Path>,
+    source: &PolicySource,
     table: &UpstreamTable,
     now: SystemTime,
 ) -> Result<(Policy, Vec<Problem>), Vec<Problem>> {
-    let Some(path) = path else { return Ok((Policy::absent(None), Vec::new())) };
-    match Policy::load(path, table, now) {
+    match source.load(table, now) {
         Ok((policy, warnings)) => Ok((policy, warnings.into_iter().map(Into::into).collect())),
         Err(problems) => Err(problems.into_iter().map(Into::into).collect()),
     }

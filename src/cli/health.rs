@@ -17,7 +17,10 @@ use super::{
     output::Output,
     shared::Shared,
 };
-use crate::config::{self, Variables};
+use crate::{
+    config::{self, Variables},
+    oci::{ImageName, Reference},
+};
 
 /// Asks a running mirror whether it is ready.
 #[derive(Args, Clone, Debug)]
@@ -42,17 +45,19 @@ impl Health {
             Some(url) => authority_of(url)?,
             None => self.configured(variables)?,
         };
-        match ask(&authority) {
+        match ask(&authority, &READY) {
             Ok(line) if is_success(&line) => {
-                output.line(format_args!("ready: http://{authority}{PATH}"))?;
+                output.line(format_args!("ready: http://{authority}{READY_PATH}"))?;
                 Ok(Exit::Success)
             }
             Ok(line) => {
-                output.note(format_args!("not ready: http://{authority}{PATH} answered `{line}`"));
+                output.note(format_args!(
+                    "not ready: http://{authority}{READY_PATH} answered `{line}`"
+                ));
                 Ok(Exit::No)
             }
             Err(error) => {
-                output.note(format_args!("not ready: http://{authority}{PATH}: {error}"));
+                output.note(format_args!("not ready: http://{authority}{READY_PATH}: {error}"));
                 Ok(Exit::No)
             }
         }
@@ -94,14 +99,44 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Has the mirror whose operator's listener is at `admin` look again at an image.
+///
+/// # Errors
+/// When nobody is there, or it cannot.
+pub(super) fn recheck(
+    admin: SocketAddr,
+    image: &ImageName,
+    reference: &Reference,
+) -> Result<(), CliError> {
+    let admin = reachable(admin).to_string();
+    let target = format!("/v1/verify?image={image}&reference={reference}");
+    let answer = ask(&admin, &Asked { method: "POST", target: &target, patience: RECHECK_TIME });
+    let told = |what: String| CliError::Failed(format!("the mirror at `{admin}` {what}"));
+    let line = answer.map_err(|error| told(format!("cannot be asked to look again: {error}")))?;
+    if is_success(&line) {
+        return Ok(());
+    }
+    Err(told(format!("could not look again: it answered `{line}`")))
+}
+
+/// A request, and how long its answer may take to begin.
+struct Asked<'a> {
+    method: &'a str,
+    target: &'a str,
+    patience: Duration,
+}
+
 /// The first line of the answer.
-fn ask(authority: &str) -> io::Result<String> {
+fn ask(authority: &str, request: &Asked<'_>) -> io::Result<String> {
+    let Asked { method, target, patience } = request;
     let address = authority.to_socket_addrs()?.next();
     let address = address.ok_or_else(|| io::Error::other("the host has no address"))?;
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(*patience))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let request = format!("GET {PATH} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes())?;
     let mut line = String::new();
     BufReader::new(stream.take(MAX_LINE_LENGTH)).read_line(&mut line)?;
@@ -112,7 +147,10 @@ fn is_success(line: &str) -> bool {
     line.strip_prefix("HTTP/1.1 ").is_some_and(|rest| rest.starts_with("200"))
 }
 
-const PATH: &str = "/readyz";
+const READY_PATH: &str = "/readyz";
+const READY: Asked<'_> = Asked { method: "GET", target: READY_PATH, patience: TIMEOUT };
+/// For a look at an upstream, which has a deadline of its own below this.
+const RECHECK_TIME: Duration = Duration::from_secs(60);
 /// For the connection, and for each read and write.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// No status line is longer, in bytes.
@@ -135,7 +173,7 @@ mod tests {
             assert!(request.map_while(Result::ok).any(|line| line.is_empty()));
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        let ready = ask(&authority).is_ok_and(|line| is_success(&line));
+        let ready = ask(&authority, &READY).is_ok_and(|line| is_success(&line));
         server.join().unwrap();
         ready
     }

@@ -2,10 +2,15 @@
 //!
 //! There is one way to a verdict, and this is it: what `verify` says is what `serve` would do.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use super::{
     failure::CliError,
+    health,
+    output::Output,
     scratch::Scratch,
     verify::{Judge, Judged, Unjudged},
 };
@@ -23,6 +28,8 @@ use crate::{
 pub(super) struct MirrorJudge {
     mirror: Mirror,
     kept: Kept,
+    /// Where the operator's listener of a running mirror is.
+    admin: Option<SocketAddr>,
     /// Holds what is fetched while it is judged.
     folder: Scratch,
 }
@@ -34,15 +41,46 @@ impl MirrorJudge {
         let folder = Scratch::new(environment).map_err(failed)?;
         folder.path().clone_into(&mut config.data);
         let (mirror, kept) = app::mirror(&config, environment)?;
-        Ok(Self { mirror, kept, folder })
+        Ok(Self { mirror, kept, admin: config.listen.admin, folder })
     }
 
     /// Lets go of everything, and only then of the folder that it is in.
     pub(super) async fn close(self) {
-        let Self { mirror, kept, folder } = self;
+        let Self { mirror, kept, folder, .. } = self;
         drop(mirror);
         kept.close().await;
         drop(folder);
+    }
+
+    /// Keeps the manifest that `image` names, and everything that is kept beside it, in `folder`.
+    pub(super) async fn record(
+        &self,
+        image: &ImageArgument,
+        folder: &Path,
+        output: &mut Output,
+    ) -> Result<(), CliError> {
+        let judged = self.judge(image).await.ok();
+        let judged = judged.and_then(|judged| Some((judged.image, judged.digest?)));
+        let nothing = || CliError::Failed(format!("`{image}`: there is nothing to record"));
+        let (name, digest) = judged.ok_or_else(nothing)?;
+        let recording = self.mirror.evidence(&name, &digest).await;
+        let shown = folder.display();
+        let written = recording.write(folder);
+        written.map_err(|error| CliError::Failed(format!("cannot write `{shown}`: {error}")))?;
+        output.note(format_args!("recorded in `{shown}`"));
+        for (place, why) in recording.failures() {
+            output.note(format_args!("  not looked at: {place}: {why}"));
+        }
+        Ok(())
+    }
+
+    /// Has the running mirror look again at `image`.
+    pub(super) fn refresh(&self, image: &ImageArgument) -> Result<(), CliError> {
+        let no_listener = || CliError::Usage("`listen.admin` is off: nobody can be asked".into());
+        let admin = self.admin.ok_or_else(no_listener)?;
+        let name = image.image(self.mirror.table());
+        let name = name.map_err(|error| CliError::Usage(format!("`{image}`: {error}")))?;
+        health::recheck(admin, &name, &image.reference_or_latest())
     }
 }
 

@@ -54,7 +54,14 @@ impl Serve {
         // Before the first line says that it listens: whoever reads that may signal at once.
         let stop = stopped()?;
         let mut hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
+        let has_policy = loaded.config.policy.is_some();
         let app = App::start(loaded.config, environment).await?;
+        if !has_policy {
+            output.note(CATALOGUE_IN_FORCE);
+            for (pattern, rule) in app.policy().coverage() {
+                output.note(format_args!("  {pattern}: {}", rule.require.demand()));
+            }
+        }
         output.note(format_args!("listening on {}", app.address()));
         if let Some(admin) = app.admin_address() {
             output.note(format_args!("admin on {admin}"));
@@ -110,3 +117,8 @@ impl From<StartError> for CliError {
         }
     }
 }
+
+/// What whoever has not written a policy has to know.
+const CATALOGUE_IN_FORCE: &str =
+    "no policy is named: the built-in catalogue is in force, and everything else is refused
+  (`portcullis catalogue --toml > policy.toml` is a start for your own; name it with `--policy`)";

@@ -60,6 +60,11 @@ impl Shared {
         log::start(&settings, output.allows_colours());
     }
 
+    /// What `--policy` says.
+    pub(super) fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
+    }
+
     /// What is to be loaded.
     #[must_use]
     pub fn request(&self, variables: Variables) -> ConfigRequest {

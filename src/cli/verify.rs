@@ -12,7 +12,7 @@ mod pins;
 mod questions;
 mod sarif;
 
-use std::{future::Future, io};
+use std::{future::Future, io, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use futures_util::{StreamExt as _, stream};
@@ -50,6 +50,8 @@ Examples:
   portcullis verify --file Dockerfile --file deploy/ --output junit > report.xml
   helm template chart | portcullis verify --file kubernetes=-
   portcullis verify --file compose.yaml --pin
+  portcullis verify --record cases/app app:1     for `portcullis policy test`
+  portcullis verify --fresh app:1                and the running mirror looks again too
   portcullis verify --server https://mirror.example --job \"$CI_JOB_URL\" --file Dockerfile
 
 Exits with 0 when all are admitted, 1 when one is denied, 3 when one is undecided and none denied.")]
@@ -84,6 +86,12 @@ pub struct Verify {
     /// The job to name in the mirror's records
     #[arg(long, value_name = "LABEL", requires = "server")]
     job: Option<String>,
+    /// Keep the manifest and everything that was found about it in a folder; for one image
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "server"])]
+    record: Option<PathBuf>,
+    /// Have the running mirror look again too, instead of remembering a denial
+    #[arg(long, conflicts_with_all = ["files", "server"])]
+    fresh: bool,
     /// Where the policy and the upstreams are
     #[command(flatten)]
     shared: Shared,
@@ -166,9 +174,25 @@ impl Verify {
         let loaded = self.shared.load(variables, output)?;
         self.shared.start_quiet_log(&loaded.config, output);
         let judge = MirrorJudge::new(loaded.config, environment)?;
-        let exit = self.run(&judge, output).await;
+        let exit = self.run_here(&judge, output).await;
         judge.close().await;
         exit
+    }
+
+    /// Judges here, which can record what it found.
+    async fn run_here(&self, judge: &MirrorJudge, output: &mut Output) -> Result<Exit, CliError> {
+        if self.record.is_some() && self.images.len() != 1 {
+            let what = "`--record` is for one image: name a folder for each";
+            return Err(CliError::Usage(what.to_owned()));
+        }
+        if self.fresh {
+            self.images.iter().try_for_each(|image| judge.refresh(image))?;
+        }
+        let exit = self.run(judge, output).await?;
+        if let (Some(folder), Some(image)) = (&self.record, self.images.first()) {
+            judge.record(image, folder, output).await?;
+        }
+        Ok(exit)
     }
 
     /// Has every image judged by `judge`, and tells the verdicts in the order of the images.

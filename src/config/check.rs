@@ -12,7 +12,7 @@ use super::{
     limits,
     problem::Problem,
     raw::{self, Raw},
-    upstreams,
+    trust, upstreams,
     variables::Variables,
 };
 use crate::{
@@ -45,8 +45,12 @@ pub(super) fn check(raw: &Raw, document: &Document, variables: &Variables) -> Ch
     let upstreams = upstreams::check(&mut check, raw, listen.as_ref());
     let data = document.path("data", raw.data.as_deref().unwrap_or(DEFAULT_DATA));
     let policy = raw.policy.as_deref().map(|text| document.path("policy", text));
+    let proxy = upstreams.as_ref().and_then(|(settings, _)| settings.first());
+    let proxy = proxy.map(|settings| settings.system_proxy.clone()).unwrap_or_default();
+    let trust = trust::check(&mut check, &raw.trust, &data, proxy);
     let config = listen.zip(upstreams).map(|(listen, (upstreams, table))| Config {
         data,
+        trust,
         policy: policy.clone(),
         listen,
         cache,

@@ -20,6 +20,7 @@ mod raw;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod upstreams;
 mod variables;
 
@@ -37,6 +38,7 @@ pub use self::{
     fingerprints::Fingerprints,
     problem::{Place, Problem},
     shape::schema,
+    trust::{OnStale, Trust},
     variables::Variables,
 };
 use crate::{http::Limits, oci::UpstreamTable, telemetry::LogSettings, upstream};
@@ -58,6 +60,8 @@ pub struct Config {
     pub upstreams: Vec<upstream::Settings>,
     /// All their names.
     pub table: UpstreamTable,
+    /// The trust roots that have a name.
+    pub trust: Trust,
     /// How much one client, and all of them, may use.
     pub limits: Limits,
     /// What the mirror says about its own work.

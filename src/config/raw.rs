@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub(super) struct Raw {
     /// The folder that holds everything the mirror keeps. Default: `data`.
     pub(super) data: Option<String>,
-    /// The policy file. Without one every image is refused.
+    /// The policy file. Without one the built-in catalogue is in force, and every other image is refused.
     pub(super) policy: Option<String>,
     /// Whether no upstream is ever asked: what was imported is all there is. Default: `false`.
     pub(super) offline: Option<bool>,
@@ -27,7 +27,9 @@ pub(super) struct Raw {
     pub(super) limits: Limits,
     /// What the mirror says about its own work.
     pub(super) log: Log,
-    /// The registries that the mirror pulls from. Default: Docker Hub.
+    /// The trust roots that have a name, and how they are kept current.
+    pub(super) trust: Trust,
+    /// The registries that the mirror pulls from. Default: Docker Hub, and those that the built-in catalogue names.
     pub(super) upstream: Vec<Upstream>,
 }
 
@@ -85,6 +87,26 @@ pub(super) struct Log {
     pub(super) level: Option<String>,
     /// `human` or `json`. Default: `human`.
     pub(super) format: Option<String>,
+}
+
+/// The trust roots that have a name, and how they are kept current.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Trust {
+    /// How often to look for newer trust roots, of those that the policy names; `0s` is never. Default: `24h`.
+    pub(super) refresh: Option<String>,
+    /// A site that has the repository of each root in a folder of its name, instead of where they are published.
+    pub(super) mirror: Option<String>,
+    /// After what time without a refresh a root is called stale. Default: `30d`.
+    pub(super) max_age: Option<String>,
+    /// What a stale root does: `warn`, or `unready` to answer 503 on `/readyz` too. Default: `warn`.
+    pub(super) on_stale: Option<String>,
+    /// PEM file of certificate authorities to trust beside the system's.
+    pub(super) ca: Option<String>,
+    /// Trusts `ca` instead of the system's authorities. Default: `false`.
+    pub(super) ca_only: Option<bool>,
+    /// The HTTP proxy to the site. Default: `HTTPS_PROXY` and `NO_PROXY` of the environment.
+    pub(super) proxy: Option<String>,
 }
 
 /// A registry that the mirror pulls from.

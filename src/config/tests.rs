@@ -68,12 +68,12 @@ fn pair() -> (String, String) {
 }
 
 #[test]
-fn an_empty_file_means_docker_hub_on_loopback() {
+fn an_empty_file_means_docker_hub_and_the_catalogue_on_loopback() {
     let loaded = load_text("").unwrap();
     let config = &loaded.config;
     assert_eq!(config.listen.address.to_string(), "127.0.0.1:5000");
     assert_eq!(config.listen.admin.unwrap().to_string(), "127.0.0.1:5001");
-    assert_eq!(config.upstreams.len(), 1);
+    assert_eq!(config.upstreams.len(), 6);
     assert_eq!(config.upstreams[0].url.to_string(), "https://registry-1.docker.io");
     assert_eq!(config.table.default_upstream().unwrap().as_str(), "docker.io");
     assert!(config.data.ends_with("data") && config.policy.is_none());

@@ -7,15 +7,17 @@ use crate::{
     upstream::{BaseUrl, Settings, SystemProxy, Timeouts},
 };
 
-/// Checks all of `raw`; without any, Docker Hub is the upstream.
+/// Checks all of `raw`; without any, Docker Hub is the default upstream, and the registries of the
+/// built-in catalogue are upstreams too.
 pub(super) fn check(
     check: &mut Check<'_>,
     raw: &raw::Raw,
     listen: Option<&Listen>,
 ) -> Option<(Vec<Settings>, UpstreamTable)> {
-    let hub = [raw::Upstream { name: Some(DOCKER_HUB.to_owned()), ..raw::Upstream::default() }];
+    let standard = STANDARD
+        .map(|name| raw::Upstream { name: Some(name.to_owned()), ..raw::Upstream::default() });
     let offline = raw.offline.unwrap_or(false);
-    let raw = if raw.upstream.is_empty() { &hub[..] } else { &raw.upstream };
+    let raw = if raw.upstream.is_empty() { &standard[..] } else { &raw.upstream };
     let system_proxy = system_proxy(check);
     let mut settings = Vec::new();
     let mut names = Vec::new();
@@ -87,7 +89,7 @@ impl One<'_> {
             self.raw.name.as_deref().and_then(|name| name.parse().ok());
         let url = self.url(check, name.as_ref());
         let credentials = credentials::check(check, &self.key, self.raw);
-        let ca = self.certificates(check);
+        let ca = certificates(check, &self.key, self.raw.ca.as_deref(), self.raw.ca_only);
         let proxy = check.parsed(&self.key("proxy"), self.raw.proxy.as_deref());
         let realms = self.realms(check);
         let timeouts = self.timeouts(check);
@@ -117,23 +119,6 @@ impl One<'_> {
         check.parsed(&self.key("url"), self.raw.url.as_deref().or(standard.as_deref()))
     }
 
-    fn certificates(
-        &self,
-        check: &mut Check<'_>,
-    ) -> Vec<rustls::pki_types::CertificateDer<'static>> {
-        let key = self.key("ca");
-        let Some(text) = self.raw.ca.as_deref() else {
-            if self.raw.ca_only == Some(true) {
-                check.refuse(&self.key("ca_only"), Problem::new("there is no `ca` to trust alone"));
-            }
-            return Vec::new();
-        };
-        tls::certificates(&check.path(&key, text)).unwrap_or_else(|error| {
-            check.refuse(&key, Problem::new(error.to_string()));
-            Vec::new()
-        })
-    }
-
     fn realms(&self, check: &mut Check<'_>) -> Vec<String> {
         let realms = self.raw.realms.as_deref().unwrap_or_default();
         for (position, realm) in realms.iter().enumerate() {
@@ -157,6 +142,27 @@ impl One<'_> {
             ..standard
         }
     }
+}
+
+/// The certificate authorities that `ca` below `key` names.
+pub(super) fn certificates(
+    check: &mut Check<'_>,
+    key: &str,
+    ca: Option<&str>,
+    ca_only: Option<bool>,
+) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    let Some(text) = ca else {
+        if ca_only == Some(true) {
+            let key = format!("{key}.ca_only");
+            check.refuse(&key, Problem::new("there is no `ca` to trust alone"));
+        }
+        return Vec::new();
+    };
+    let key = format!("{key}.ca");
+    tls::certificates(&check.path(&key, text)).unwrap_or_else(|error| {
+        check.refuse(&key, Problem::new(error.to_string()));
+        Vec::new()
+    })
 }
 
 fn refuse_shared_names(check: &mut Check<'_>, upstreams: &[(String, UpstreamNames)]) {
@@ -218,4 +224,7 @@ fn system_proxy(check: &mut Check<'_>) -> SystemProxy {
     })
 }
 
+/// The upstreams of whoever configures none, the default one first.
+const STANDARD: [&str; 6] =
+    [DOCKER_HUB, "cgr.dev", "gcr.io", "ghcr.io", "quay.io", "registry.k8s.io"];
 const DOCKER_HUB_URL: &str = "https://registry-1.docker.io";

@@ -13,10 +13,10 @@ use super::{
     body::Body,
     headers,
     operations::{BodyReader, ImportWanted, Operations},
-    query,
+    query, verify,
     service::{Arrival, Service},
 };
-use crate::telemetry::Metrics;
+use crate::{mirror::Mirror, telemetry::Metrics};
 
 /// Whether the mirror can do its work, for `/readyz`.
 pub trait Readiness: Send + Sync + fmt::Debug {
@@ -33,17 +33,19 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     readiness: Arc<dyn Readiness>,
     operations: Arc<dyn Operations>,
+    mirror: Mirror,
 }
 
 impl Admin {
-    /// Shows `metrics` and what `readiness` says, and has `operations` done.
+    /// Shows `metrics` and what `readiness` says, has `operations` done, and asks `mirror`.
     #[must_use]
     pub fn new(
         metrics: Arc<Metrics>,
         readiness: Arc<dyn Readiness>,
         operations: Arc<dyn Operations>,
+        mirror: Mirror,
     ) -> Self {
-        Self { metrics, readiness, operations }
+        Self { metrics, readiness, operations, mirror }
     }
 
     /// What comes of an operation; `None` for what is none.
@@ -116,9 +118,13 @@ impl Admin {
 impl Service for Admin {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Body> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = match self.operate(request).await {
-            Some(response) => response,
-            None => self.page(&method, &path),
+        let response = if method == Method::POST && path == VERIFY {
+            verify::answer(&self.mirror, request.uri().query(), &arrival).await
+        } else {
+            match self.operate(request).await {
+                Some(response) => response,
+                None => self.page(&method, &path),
+            }
         };
         tracing::debug!(
             request_id = arrival.request_id.as_str(),
@@ -151,6 +157,7 @@ fn page(
 
 /// The media type of a tar file, which no standard has.
 const TAR: &str = "application/x-tar";
+const VERIFY: &str = "/v1/verify";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// The format that prometheus-client writes: OpenMetrics 1.0, which Prometheus reads.
 const OPEN_METRICS: HeaderValue =

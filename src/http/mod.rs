@@ -28,6 +28,7 @@ mod operations;
 mod phrase;
 mod query;
 pub mod range;
+mod verify;
 mod record;
 mod referrers;
 mod request_id;

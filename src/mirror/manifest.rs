@@ -1,13 +1,17 @@
 //! A manifest is pulled: resolve, judge, answer.
 
 use super::{
-    Admitted, Context, Mirror, PullError,
+    Admitted, Context, Mirror, PullError, Wanted,
     judge::{Asked, Case},
+    look::Look,
     record::failure_of,
 };
 use crate::{
     oci::{Digest, ImageName, Reference},
-    trust::{self, Verdict},
+    trust::{
+        self, Verdict,
+        recording::{self, Recording},
+    },
 };
 
 impl Mirror {
@@ -75,5 +79,33 @@ impl Mirror {
                 None => Err(error),
             },
         }
+    }
+
+    /// Everything that is kept beside the manifest `digest` of `image`, and the manifest itself.
+    pub async fn evidence(&self, image: &ImageName, digest: &Digest) -> Recording {
+        let room = &self.room;
+        let (policy, look) = (room.policy.load_full(), Look::new(room));
+        recording::record(&policy, image, digest, &look, room.environment.clock.now()).await
+    }
+
+    /// Looks again at what `reference` names in `image`: at what the tag means, and, unless it is
+    /// admitted, at the evidence.
+    ///
+    /// # Errors
+    /// As [`Mirror::verdict`], and when the upstream cannot say what a tag means.
+    pub async fn verdict_anew(
+        &self,
+        context: &Context,
+        image: &ImageName,
+        reference: &Reference,
+    ) -> Result<(Option<Digest>, Verdict), PullError> {
+        let digest = match reference {
+            Reference::Digest(digest) => *digest,
+            Reference::Tag(tag) => self.room.ask(image, tag).await.map_err(|error| {
+                PullError::upstream(Wanted::Manifest(image.clone(), reference.clone()), error)
+            })?,
+        };
+        self.room.forget_denials(image, &digest).await?;
+        self.verdict(context, image, &Reference::Digest(digest)).await
     }
 }

@@ -219,19 +219,38 @@ impl Room {
         }
     }
 
+    /// Forgets that `digest`, or an index that lists it, was refused.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub(super) async fn forget_denials(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<(), PullError> {
+        let parents = self.store.parents(image, digest).await?;
+        for known in parents.iter().chain([digest]) {
+            self.forget_denial(image, known);
+        }
+        Ok(())
+    }
+
+    fn forget_denial(&self, image: &ImageName, digest: &Digest) {
+        let key = (image.clone(), *digest);
+        let is_denied = |decided: Arc<Decided>| {
+            decided.verdict.outcome != Outcome::Admitted || !decided.verdict.enforced
+        };
+        if self.decided.get(&key).is_some_and(is_denied) {
+            self.decided.invalidate(&key);
+        }
+    }
+
     /// Children that were refused before their index was known here are judged again.
     fn overturn_denials(&self, case: &Case, fetched: &Fetched) {
         let Ok(manifest) = &fetched.manifest else { return };
         if manifest.is_index() {
             for child in manifest.references() {
-                let key = (case.image.clone(), child.digest);
-                if self
-                    .decided
-                    .get(&key)
-                    .is_some_and(|known| known.verdict.outcome == Outcome::Denied)
-                {
-                    self.decided.invalidate(&key);
-                }
+                self.forget_denial(&case.image, &child.digest);
             }
         }
     }

@@ -70,8 +70,11 @@ impl Room {
         }
     }
 
-    /// Asks the upstream and keeps its answer.
-    async fn ask(&self, image: &ImageName, tag: &Tag) -> Result<Digest, UpstreamError> {
+    /// Asks the upstream, however fresh its last answer is, and keeps what it says.
+    ///
+    /// # Errors
+    /// When it says no, or cannot be asked.
+    pub(super) async fn ask(&self, image: &ImageName, tag: &Tag) -> Result<Digest, UpstreamError> {
         let digest = self.origin(&image.upstream)?.resolve(image, tag).await?;
         let now = self.environment.clock.now();
         self.tags.insert((image.clone(), tag.clone()), FreshTag { digest, resolved: now });

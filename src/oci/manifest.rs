@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Digest, MediaType};
 
@@ -44,7 +44,7 @@ pub enum Shape {
 }
 
 /// A pointer to content: OCI image specification 1.1, "Content descriptors".
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// What the content claims to be.
@@ -65,7 +65,7 @@ pub struct Descriptor {
 }
 
 /// Where an image runs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
     /// The processor: `amd64`.
     #[serde(default)]

@@ -4,6 +4,8 @@
 //! Each room has a group of its own; what happened is told by a method in the room's words, so that
 //! nobody else knows a metric's name.
 
+mod trust;
+
 use std::{
     sync::{Mutex, atomic::AtomicU64},
     time::Duration,
@@ -20,6 +22,8 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
+use self::trust::TrustMetrics;
+
 /// The metrics of one mirror.
 #[derive(Debug)]
 pub struct Metrics {
@@ -28,6 +32,7 @@ pub struct Metrics {
     mirror: MirrorMetrics,
     requests: RequestMetrics,
     store: StoreMetrics,
+    trust: TrustMetrics,
     upstream: UpstreamMetrics,
 }
 
@@ -47,6 +52,7 @@ impl Metrics {
             mirror: MirrorMetrics::new(&mut registry),
             requests: RequestMetrics::new(&mut registry),
             store: StoreMetrics::new(&mut registry),
+            trust: TrustMetrics::new(&mut registry),
             upstream: UpstreamMetrics::new(&mut registry),
             registry: Mutex::new(registry),
         }

@@ -33,6 +33,7 @@ mod hearing;
 mod json;
 pub mod keys;
 mod log;
+pub mod material;
 mod named;
 mod notation;
 mod outright;
@@ -40,11 +41,11 @@ mod payload;
 mod pem;
 mod places;
 mod policy;
+pub mod recording;
 mod root;
 mod sentence;
 mod signer;
 pub mod signing;
-
 mod stamp;
 mod steps;
 mod tree;
@@ -59,16 +60,16 @@ pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
     attestation::{Condition, Mistake, PredicateType, ShortName},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
-    notation::{Ending, NotationTrust},
+    notation::NotationTrust,
     outright::{
         content_deny_listed, deny_listed, failed, readable_artifact, unreachable, unresolved,
         unsupported,
     },
     policy::{
-        Anchors, Attestation, Authority, AuthorityKey, Certifier, Denial, Denied, Exception, Group,
-        Keyless, Keys, Kind, Matcher, MatcherError, Pattern, PatternError, Place, Policy, Problem,
-        Quantity, Require, Rule, SOON, SignedAs, SubjectMatcher, TrustRoot, Wanted, Warning,
-        WarningKind, Window,
+        Anchors, Attestation, Authority, AuthorityKey, CATALOGUE, Certifier, Denial, Denied, Ending,
+        Exception, Group, Keyless, Keys, Kind, Matcher, MatcherError, Pattern, PatternError, Place,
+        Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, SubjectMatcher, TrustRoot, Wanted,
+        Warning, WarningKind, Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
     verify::decide,

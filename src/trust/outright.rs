@@ -70,7 +70,7 @@ pub(super) fn uncovered(policy: &Policy, image: &ImageName, digest: &Digest) -> 
     let ended = ended_exception(policy, image, digest);
     if policy.is_absent() {
         let file = policy.path().map_or("policy.toml".into(), |path| path.display().to_string());
-        let why = "no policy has been written, so nothing is admitted";
+        let why = "no policy has been written, and the built-in catalogue does not list it";
         return Verdict {
             next_step: format!("{}; then name it with `--policy {file}`", minimal(image, &file)),
             ..failed(policy, image, digest, Reason::NoPolicy, why)

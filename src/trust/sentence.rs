@@ -187,6 +187,9 @@ pub(super) fn next_step(
                 "the signature is damaged, was tampered with or lacks what the policy wants: sign the image again with {sign}"
             )
         }
+        Reason::SignatureNotMirrored => format!(
+            "whoever copied the image here left a part of its signature behind: copy both, as `cosign copy` does, or name the repository that has it by `signatures_in` in the rule at {place}"
+        ),
         Reason::DigestMismatch if !rule.require.is_attainable(digest) => {
             format!("pull a pinned digest, or add {digest} to the `pin` of the rule at {place}")
         }

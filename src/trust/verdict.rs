@@ -58,6 +58,8 @@ words! {
         Pinned = "pinned",
         /// A signature is malformed, or contradicts what comes with it.
         SignatureInvalid = "signature_invalid",
+        /// A signature is listed, and a part of it is not there.
+        SignatureNotMirrored = "signature_not_mirrored",
         /// Signed by nobody whom the rule trusts.
         SignerNotTrusted = "signer_not_trusted",
         /// Signed by a key outside its window.
@@ -187,6 +189,7 @@ impl Reason {
             | Self::NameMismatch
             | Self::NoSignature
             | Self::SignatureInvalid
+            | Self::SignatureNotMirrored
             | Self::SignerNotTrusted
             | Self::TimeOutsideValidity => true,
             Self::Admitted
@@ -223,6 +226,7 @@ impl Reason {
             | Self::NoRule
             | Self::NoSignature
             | Self::SignatureInvalid
+            | Self::SignatureNotMirrored
             | Self::SignerNotTrusted
             | Self::TimeOutsideValidity
             | Self::UnsupportedManifest

@@ -41,6 +41,7 @@ mod redirect;
 mod referrers;
 mod retry;
 mod settings;
+mod site;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ pub use self::{
     proxy::{ParseProxyError, ProxyUrl, SystemProxy},
     referrers::ReferrersAnswer,
     settings::{BaseUrl, Credentials, ParseUrlError, Settings, Timeouts},
+    site::Site,
     tags::TagList,
     url::BadUrl,
 };

@@ -16,7 +16,7 @@ const LEAVES: [&str; 5] = ["environment", "secret", "telemetry", "timestamp", "u
 const ARROWS: [(&str, &[&str]); 19] = [
     ("archive", &["mirror", "oci", "store", "trust"]),
     ("audit", &["oci"]),
-    ("config", &["http", "oci", "tls", "trust", "upstream"]),
+    ("config", &["http", "oci", "refresh", "tls", "trust", "upstream"]),
     ("environment", &[]),
     ("http", &["mirror", "oci", "tls"]),
     ("images", &["oci"]),
@@ -24,7 +24,8 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("mirror", &["audit", "oci", "store", "trust", "upstream"]),
     ("oci", &[]),
     ("recheck", &["audit", "mirror", "oci", "trust"]),
-    ("reload", &["config", "http", "mirror", "oci", "trust"]),
+    ("refresh", &["oci", "trust", "upstream"]),
+    ("reload", &["config", "http", "mirror", "oci", "refresh", "trust"]),
     ("secret", &[]),
     ("store", &["oci"]),
     ("telemetry", &[]),

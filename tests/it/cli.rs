@@ -190,13 +190,6 @@ async fn g50_what_is_wrong_with_a_policy_is_an_error_at_load() {
             "digest",
         ),
         (
-            "keyless, not yet",
-            rule(
-                "require = \"ci\"\n[authority.ci]\nissuer = \"https://i.example\"\nsubject = \"https://s.example/a\"",
-            ),
-            "not supported yet",
-        ),
-        (
             "attestation, not yet",
             rule(
                 "require = { attestation = { type = \"https://slsa.dev/provenance/v1\", by = \"release\" } }",

@@ -181,7 +181,7 @@ require = "release"
 }
 
 #[tokio::test]
-async fn g50_without_a_policy_everything_is_refused_and_the_way_to_one_is_shown() {
+async fn g50_without_a_policy_what_no_catalogue_lists_is_refused_and_the_way_to_one_is_shown() {
     let upstream = Upstream::start().await;
     let mirror = Setup::new().upstream(NAME, &upstream).start().await;
     upstream.push("acme/app", "v1", &Image::oci("any"));

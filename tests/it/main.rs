@@ -19,8 +19,8 @@ mod evidence;
 mod fill;
 mod limits;
 mod notation;
-
 mod pipelines;
+mod policies;
 mod protocols;
 mod pull;
 mod ranges;

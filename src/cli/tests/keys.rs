@@ -20,10 +20,6 @@ fn password(password: &str) -> Variables {
 }
 
 impl Desk {
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
     async fn run_with(&self, variables: Variables, line: &[&str]) -> Result<Exit, CliError> {
         let line = ["portcullis"].iter().chain(line);
         let cli = Cli::try_parse_from(line).unwrap();

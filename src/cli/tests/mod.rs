@@ -3,6 +3,7 @@
 mod audits;
 mod files;
 mod keys;
+mod policies;
 mod registry;
 
 use std::{
@@ -69,6 +70,11 @@ impl Desk {
 
     fn output(&self) -> Output {
         Output::to(Box::new(self.answer.clone()), Box::new(self.notes.clone()))
+    }
+
+    /// The file `name` on it.
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     /// Runs `portcullis` with `arguments` and the folder's `portcullis.toml`.
@@ -206,7 +212,7 @@ async fn check_tells_the_problems_of_both_files() {
 async fn check_warns_when_there_is_no_policy() {
     let desk = Desk::with(&[("portcullis.toml", "")]);
     desk.run(&["check"]).await.unwrap();
-    assert!(desk.told().contains("no policy is named: every image is refused"), "{}", desk.told());
+    assert!(desk.told().contains("the built-in catalogue is in force"), "{}", desk.told());
 }
 
 /// A file beside a recorded Notation signature.

@@ -169,6 +169,18 @@ pub async fn gather<S: EvidenceSource>(
     }
 }
 
+/// Looks for everything that any rule could ask about the manifest `digest`, as [`gather`] does.
+pub(super) async fn look_everywhere<S: EvidenceSource>(
+    policy: &Policy,
+    image: &ImageName,
+    digest: &Digest,
+    source: &S,
+) -> Evidence {
+    let elsewhere = policy.signatures_in(image);
+    let places = Place::of_formats(Format::ALL, true, image, elsewhere.as_ref());
+    search(source, Subject { image, digest, attested: true }, &places, DEADLINE).await
+}
+
 /// The rule that needs evidence to judge this manifest, if there is one.
 fn rule_that_asks<'p>(
     policy: &'p Policy,

@@ -30,9 +30,20 @@ impl Place {
     /// The places of `image` that `rule` counts: in its own repository, and where else the rule says.
     pub(super) fn all(rule: &Rule, image: &ImageName) -> Vec<Self> {
         let attests = !rule.require.attestations().is_empty();
-        let formats = rule.formats.iter().flat_map(|format| judged(*format));
+        Self::of_formats(&rule.formats, attests, image, rule.signatures_in.as_ref())
+    }
+
+    /// The places of what is kept in `formats`, attestations too if the rule `attests`, in the
+    /// repository of `image` and `elsewhere`.
+    pub(super) fn of_formats(
+        formats: &[Format],
+        attests: bool,
+        image: &ImageName,
+        elsewhere: Option<&ImageName>,
+    ) -> Vec<Self> {
+        let formats = formats.iter().flat_map(|format| judged(*format));
         let formats: Vec<_> = formats.filter(|format| attests || !format.only_attests()).collect();
-        let elsewhere = rule.signatures_in.iter().filter(|other| *other != image);
+        let elsewhere = elsewhere.filter(|other| *other != image);
         let mut places = Vec::new();
         for image in std::iter::once(image).chain(elsewhere) {
             let tags = formats.iter().filter_map(|format| Some(Kind::Tag(*format, format.tag()?)));

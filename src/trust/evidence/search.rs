@@ -218,12 +218,16 @@ impl<S: EvidenceSource> Visit<'_, S> {
             Ok(bytes) => {
                 let inside = bytes.as_deref().and_then(|bytes| Referrer::inside(bytes, formats));
                 match (format, inside) {
+                    (Some(format), _) if bytes.is_none() => {
+                        left_behind(&name, format.format(), digest, "is listed and not there")
+                    }
                     (None, None | Some(Referrer::Else | Referrer::Unknown)) => return None,
                     (None, Some(Referrer::Beside(format, what))) => {
                         seen_beside(&name, format, digest, what)
                     }
                     (Some(format), _) | (None, Some(Referrer::Signature(format))) => {
-                        match self.read_referrer(bytes.as_deref(), digest, format, &name) {
+                        let bytes = bytes.as_deref().unwrap_or_default();
+                        match self.read_referrer(bytes, digest, format, &name) {
                             Ok(layers) => return Some(layers),
                             Err(detail) if format.only_attests() => {
                                 let what = format!("an attestation that {detail}");
@@ -255,12 +259,11 @@ impl<S: EvidenceSource> Visit<'_, S> {
     /// The signatures in `bytes`, if they are a manifest that refers to the subject.
     fn read_referrer(
         &self,
-        bytes: Option<&[u8]>,
+        bytes: &[u8],
         digest: Digest,
         format: &'static dyn WireFormat,
         name: &str,
     ) -> Result<Vec<Layer>, String> {
-        let bytes = bytes.ok_or("is listed and not there")?;
         let manifest = Manifest::parse(bytes, None).map_err(|error| error.to_string())?;
         if manifest.subject.as_ref().is_none_or(|subject| subject.digest != *self.subject.digest) {
             return Err("does not refer to this manifest".to_owned());
@@ -298,7 +301,7 @@ impl<S: EvidenceSource> Visit<'_, S> {
                 }),
                 Ok(None) => {
                     let detail = format!("lists the payload {digest}, which is not there");
-                    ignored(&place, format.format(), manifest, &detail)
+                    left_behind(&place, format.format(), manifest, &detail)
                 }
                 Err(failure) => {
                     Item::Failed { place: place.to_string(), format: format.format(), failure }
@@ -383,6 +386,18 @@ fn ignored(place: &str, format: Format, manifest: Digest, detail: &str) -> Item 
         format,
         manifest,
         reason: Reason::SignatureInvalid,
+        detail: detail.to_owned(),
+    }
+}
+
+/// A part of a signature that is not there although another part says that it is. Whoever copies
+/// images and not what refers to them leaves such traces; it is no sign of tampering.
+fn left_behind(place: &str, format: Format, manifest: Digest, detail: &str) -> Item {
+    Item::Ignored {
+        place: place.to_owned(),
+        format,
+        manifest,
+        reason: Reason::SignatureNotMirrored,
         detail: detail.to_owned(),
     }
 }

@@ -32,7 +32,7 @@ mod trust;
 use bytes::Bytes;
 
 use self::payload::Target;
-pub use self::trust::{Ending, NotationTrust};
+pub use self::trust::NotationTrust;
 pub(super) use self::{
     envelope::{COSE, Envelope, JWS},
     name::Name,

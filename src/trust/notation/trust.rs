@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use super::{name::Name, revocation::RevocationList};
-use crate::trust::x509::Certificate;
+use crate::trust::{policy::Ending, x509::Certificate};
 
 /// What a Notation authority trusts.
 #[derive(Clone, Debug)]
@@ -55,15 +55,6 @@ pub(in crate::trust) enum Timestamps {
     Always,
     /// Once a certificate of its chain has expired.
     AfterExpiry,
-}
-
-/// Something that will end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
-    /// What it is, for people.
-    pub what: String,
-    /// The last moment of it.
-    pub at: SystemTime,
 }
 
 impl NotationTrust {

@@ -114,6 +114,45 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// What it rests on that ends: what, and when.
+    pub(super) fn endings(&self) -> Vec<(String, SystemTime)> {
+        let of_root = |root: &Arc<TrustRoot>| {
+            let named = |what: &str| format!("{what} of the trust root `{}`", root.name);
+            let ends = root.root.expiries().into_iter();
+            ends.map(|end| (named(&end.what), end.at)).collect::<Vec<_>>()
+        };
+        match &self.kind {
+            Kind::Keys(keys) => {
+                let windows = keys.keys.iter().filter_map(|key| {
+                    let what = format!("the key `{}` of `{}`", key.file.display(), self.name);
+                    Some((what, key.window.until?))
+                });
+                windows.chain(keys.trust_root.iter().flat_map(of_root)).collect()
+            }
+            Kind::Keyless(keyless) => {
+                let anchors = keyless.anchors().iter().map(|anchor| {
+                    (format!("an authority's certificate of `{}`", self.name), anchor.not_after())
+                });
+                anchors.chain(keyless.trust_root().into_iter().flat_map(of_root)).collect()
+            }
+            Kind::Notation(trust) => {
+                let named = |what: &str| format!("the {what} of `{}`", self.name);
+                trust.endings().into_iter().map(|end| (named(&end.what), end.at)).collect()
+            }
+        }
+    }
+
+    /// The trust root that it names, or that it means by naming none.
+    pub(super) fn trust_root(&self) -> Option<&Arc<TrustRoot>> {
+        match &self.kind {
+            Kind::Keys(keys) => keys.trust_root.as_ref(),
+            Kind::Keyless(keyless) => keyless.trust_root(),
+            Kind::Notation(_) => None,
+        }
+    }
+}
+
 impl Kind {
     /// What names everything that is trusted for its sake.
     pub(super) fn material(&self) -> Vec<String> {
@@ -183,7 +222,12 @@ impl<'t> Folder<'t> {
         self.files.extend(files);
     }
 
-    /// Every file that was named.
+    /// A change of `file` is a change of the policy, though the policy does not name it.
+    pub(super) fn watch(&mut self, file: PathBuf) {
+        self.files.push(file);
+    }
+
+    /// Every file that makes up the policy.
     pub(super) fn into_files(self) -> Vec<PathBuf> {
         let mut files = self.files;
         files.sort();
@@ -305,7 +349,7 @@ impl Reader<'_> {
 ///
 /// # Errors
 /// When it cannot be read, or is larger.
-pub(super) fn read_bounded(file: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+pub(in crate::trust) fn read_bounded(file: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     // Asked before it is opened: opening a pipe waits for whoever writes to it.
     if !fs::metadata(file)?.is_file() {
         return Err(std::io::Error::other("not a file"));

@@ -31,10 +31,11 @@ pub(super) fn check(
     report: &Report<'_>,
     folder: &Path,
     table: &UpstreamTable,
+    refreshed: Option<&Path>,
 ) -> Parts {
     let root = Section::root(document, report);
     check_version(&root);
-    let (folder, roots) = (Folder::new(folder), TrustRoots::default());
+    let (folder, roots) = (Folder::new(folder), TrustRoots::new(refreshed));
     let mut authorities = authority::Reader { folder, table, roots };
     let mut parts = Parts::default();
     let mut names = Vec::new();

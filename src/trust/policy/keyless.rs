@@ -178,7 +178,7 @@ pub(super) fn read(
         Some(ca) => read_anchors(&ca, folder)
             .zip(root.map_or(Some(None), |root| root.map(Some)))
             .map(|((files, anchors), observers)| Certifier::Own { files, anchors, observers }),
-        None => root.unwrap_or_else(TrustRoots::public_good).map(Certifier::Sigstore),
+        None => root.unwrap_or_else(|| roots.public_good(folder)).map(Certifier::Sigstore),
     };
     let (log, sct) = demands?;
     let keyless = Keyless {

@@ -23,6 +23,7 @@ mod trust_root;
 mod weigh;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -30,6 +31,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
+pub(super) use self::authority::read_bounded;
 pub use self::{
     attestation::Attestation,
     authority::{Authority, AuthorityKey, Keys, Kind, Wanted, Window},
@@ -43,8 +45,11 @@ pub use self::{
     trust_root::TrustRoot,
     weigh::SOON,
 };
-use self::{authority::read_bounded, check::Parts, document::Report};
-use super::keys::{Fingerprint, PublicKey};
+use self::{check::Parts, document::Report};
+use super::{
+    keys::{Fingerprint, PublicKey},
+    material::KnownRoot,
+};
 use crate::oci::{Digest, ImageName, UpstreamTable, digest::hex_of};
 
 /// A policy in which nothing is wrong.
@@ -59,6 +64,15 @@ pub struct Policy {
     /// Every pattern with the position of its rule, the most specific first.
     coverage: Vec<(Pattern, usize)>,
     files: Vec<PathBuf>,
+}
+
+/// Something that ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ending {
+    /// When.
+    pub at: SystemTime,
+    /// What, in words.
+    pub what: String,
 }
 
 /// Where a policy comes from.
@@ -78,7 +92,8 @@ pub(super) struct TrustedKey {
 }
 
 impl Policy {
-    /// Loads the policy in the file `path`, understanding names by `table`.
+    /// Loads the policy in the file `path`, understanding names by `table`, with the trust roots that
+    /// have a name as they were built in.
     ///
     /// # Errors
     /// Everything that is wrong with it. The policy that was loaded before is not touched.
@@ -87,11 +102,25 @@ impl Policy {
         table: &UpstreamTable,
         now: SystemTime,
     ) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
+        Self::load_with(path, table, None, now)
+    }
+
+    /// Loads the policy in the file `path`, as [`Policy::load`] does, with the trust roots that have a
+    /// name as they were refreshed in the folder `refreshed`.
+    ///
+    /// # Errors
+    /// As [`Policy::load`].
+    pub fn load_with(
+        path: &Path,
+        table: &UpstreamTable,
+        refreshed: Option<&Path>,
+        now: SystemTime,
+    ) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
         let text = read_text(path).map_err(|problem| vec![problem])?;
         let report = Report::new(path, &text);
         let Some(document) = report.parse() else { return Err(report.finish().0) };
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        let parts = check::check(&document, &report, folder, table);
+        let parts = check::check(&document, &report, folder, table, refreshed);
         weigh::weigh(&parts, &report, table, now);
         let (problems, warnings) = report.finish();
         if !problems.is_empty() {
@@ -108,6 +137,27 @@ impl Policy {
         let table = UpstreamTable::default();
         let hash = hash_of("", &table);
         Self::assemble(Source::Absent(looked_at), hash, table, Parts::default())
+    }
+
+    /// The policy of somebody who has not written one yet: the built-in catalogue of publishers, and
+    /// nothing else. `refreshed` is as in [`Policy::load_with`].
+    #[must_use]
+    pub fn catalogue(table: &UpstreamTable, refreshed: Option<&Path>, now: SystemTime) -> Self {
+        let path = Path::new("the built-in catalogue");
+        let report = Report::new(path, CATALOGUE);
+        let parts = report.parse().map(|document| {
+            let parts = check::check(&document, &report, Path::new(""), table, refreshed);
+            weigh::weigh(&parts, &report, table, now);
+            parts
+        });
+        let (problems, _) = report.finish();
+        if !problems.is_empty() {
+            tracing::error!(?problems, "the built-in catalogue cannot be used");
+        }
+        // A catalogue with a fault admits nothing.
+        let parts = parts.filter(|_| problems.is_empty()).unwrap_or_default();
+        let hash = hash_of(CATALOGUE, table);
+        Self::assemble(Source::Absent(None), hash, table.clone(), parts)
     }
 
     fn assemble(source: Source, hash: String, table: UpstreamTable, parts: Parts) -> Self {
@@ -190,6 +240,26 @@ impl Policy {
         &self.parts.authorities
     }
 
+    /// The trust roots that have a name and that it rests on.
+    #[must_use]
+    pub fn known_roots(&self) -> Vec<KnownRoot> {
+        let named = self.authorities().iter().filter_map(Authority::trust_root);
+        let known: BTreeSet<_> =
+            named.filter_map(|root| KnownRoot::from_word(&root.name)).collect();
+        known.into_iter().collect()
+    }
+
+    /// What it rests on that ends within [`SOON`] of `now`, the first end first.
+    #[must_use]
+    pub fn endings(&self, now: SystemTime) -> Vec<Ending> {
+        let all = self.authorities().iter().flat_map(Authority::endings);
+        let soon = all.filter(|(_, at)| now < *at && *at <= now + SOON);
+        let mut endings: Vec<_> = soon.map(|(what, at)| Ending { at, what }).collect();
+        endings.sort();
+        endings.dedup();
+        endings
+    }
+
     /// The deny list.
     #[must_use]
     pub fn denials(&self) -> &[Denial] {
@@ -245,6 +315,8 @@ impl Policy {
     }
 }
 
+/// Publishers of well-known images who really sign, as a policy.
+pub const CATALOGUE: &str = include_str!("catalogue.toml");
 /// Bytes of a policy. Somebody's longest has 20,000.
 const MAX_POLICY_FILE: u64 = 1 << 20;
 

@@ -427,3 +427,47 @@ proptest! {
         let _ = load(&text, &[]);
     }
 }
+
+#[test]
+fn the_catalogue_loads_and_every_entry_has_a_signer() {
+    let policy = Policy::catalogue(&table(), None, now());
+    assert!(policy.is_absent(), "nobody has written it");
+    let covered: Vec<_> = policy.coverage().map(|(pattern, _)| pattern.to_string()).collect();
+    for publisher in ["registry.k8s.io/**", "gcr.io/distroless/**", "cgr.dev/chainguard/**"] {
+        assert!(covered.contains(&publisher.to_owned()), "{publisher}");
+    }
+    for (pattern, rule) in policy.coverage() {
+        let signer = &rule.require.authorities()[0];
+        let signer = policy.authority(signer).unwrap();
+        assert!(matches!(signer.kind, Kind::Keyless(_)));
+        assert_eq!(
+            signer.repositories,
+            std::slice::from_ref(pattern),
+            "it vouches for nothing else"
+        );
+    }
+    assert_eq!(policy.known_roots(), [KnownRoot::PublicGood]);
+}
+
+#[test]
+fn g35_a_refreshed_trust_root_makes_another_trust_hash() {
+    use crate::trust::material::State;
+    let folder = tempfile::tempdir().unwrap();
+    let before = Policy::catalogue(&table(), Some(folder.path()), now());
+    let state_file = KnownRoot::PublicGood.state_file(folder.path());
+    assert!(before.files().contains(&state_file), "a refresh is noticed");
+    // GitHub's root in its place: another root, and one that parses.
+    let content = KnownRoot::GitHub.read(None).content;
+    let verified = crate::timestamp::Timestamp(
+        "2027-01-01T00:00:00Z".parse::<crate::timestamp::Timestamp>().unwrap().0,
+    );
+    let state =
+        State { content: Digest::of(&content), verified, expires: verified, root_version: 17 };
+    std::fs::create_dir_all(state_file.parent().unwrap()).unwrap();
+    let text = String::from_utf8(content.to_vec()).unwrap();
+    write(&KnownRoot::PublicGood.content_file(folder.path(), &state.content), &text);
+    write(&state_file, &serde_json::to_string(&state).unwrap());
+    let after = Policy::catalogue(&table(), Some(folder.path()), now());
+    assert_eq!(before.hash(), after.hash());
+    assert_ne!(before.trust_hash(), after.trust_hash());
+}

@@ -502,6 +502,22 @@ fn g51_what_no_rule_covers_is_denied() {
 }
 
 #[test]
+fn a_signature_that_was_left_behind_is_not_one_that_is_damaged() {
+    let key = key();
+    let policy = policy("require = \"a\"", &[("a", &key)]);
+    let mut without_payload = signed(&[&key]);
+    without_payload.blobs.clear();
+    let mut without_referrer = signed(&[&key]);
+    without_referrer.refer(APP, &digest());
+    without_referrer.manifests.clear();
+    for registry in [without_payload, without_referrer] {
+        let verdict = judge(&policy, &registry, APP, &digest());
+        assert_eq!(end(&verdict), (Outcome::Denied, Reason::SignatureNotMirrored));
+        assert!(verdict.next_step.contains("cosign copy"), "{}", verdict.next_step);
+    }
+}
+
+#[test]
 fn g51_the_most_specific_rule_decides_alone() {
     let (a, b) = (key(), key());
     let rest = "[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"a\"\n[[rule]]\nmatch = \"registry.test/acme/*\"\nrequire = \"b\"\n";

@@ -8,5 +8,6 @@ mod manifests;
 mod push;
 mod redirects;
 mod referrers;
+mod site;
 mod support;
 mod tags;

@@ -160,6 +160,13 @@ impl Mirror {
         Ask::get(target).send(self.admin).await
     }
 
+    /// Has the mirror look again at `reference` in `image`.
+    pub(crate) async fn recheck(&self, image: &str, reference: impl ToString) -> Answer {
+        let reference = reference.to_string();
+        let target = format!("/v1/verify?image={image}&reference={reference}");
+        Ask::method("POST", target).send(self.admin).await
+    }
+
     /// The sum of the metric `name` over the label sets that contain `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let answer = self.admin("/metrics").await;
