@@ -1,7 +1,8 @@
 //! `cargo bench --bench pure`: what a request costs in the parts that wait for nothing.
 //!
 //! The evidence is what cosign wrote (`tests/vectors`), judged under a policy of one rule and under
-//! one of a thousand: what is paid for a verdict must not grow with the policy.
+//! one of a thousand: what is paid for a verdict must not grow with the policy. Bundles are judged with
+//! everything that comes along: log entries, timestamps, certificates.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to say")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark writes its own scratch files")]
 
@@ -25,11 +26,28 @@ use portcullis::{
     },
     trust::{self, Evidence, EvidenceSource, LookFailure, Outcome, Policy},
 };
+use serde_json::Value;
 
 /// One recorded signature, as a registry would hand it out.
 struct Recorded {
     signatures: Bytes,
     payload: Bytes,
+    /// What lists it, where it is a referrer.
+    referrers: Vec<Descriptor>,
+}
+
+impl Recorded {
+    fn read(folder: &Path) -> Self {
+        let referrers = fs::read(folder.join("referrers.json")).map_or_else(
+            |_| Vec::new(),
+            |listed| {
+                let mut listed: Value = serde_json::from_slice(&listed).unwrap();
+                serde_json::from_value(listed["manifests"].take()).unwrap()
+            },
+        );
+        let read = |name| fs::read(folder.join(name)).unwrap().into();
+        Self { signatures: read("signatures.json"), payload: read("payload-0.json"), referrers }
+    }
 }
 
 impl EvidenceSource for Recorded {
@@ -38,8 +56,10 @@ impl EvidenceSource for Recorded {
         _image: &ImageName,
         reference: &Reference,
     ) -> Result<Option<Bytes>, LookFailure> {
-        let is_signature =
-            matches!(reference, Reference::Tag(tag) if tag.as_str().ends_with(".sig"));
+        let is_signature = match reference {
+            Reference::Tag(tag) => self.referrers.is_empty() && tag.as_str().ends_with(".sig"),
+            Reference::Digest(_) => true,
+        };
         Ok(is_signature.then(|| self.signatures.clone()))
     }
 
@@ -58,7 +78,7 @@ impl EvidenceSource for Recorded {
         _subject: &Digest,
         _artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>, LookFailure> {
-        Ok(Vec::new())
+        Ok(self.referrers.clone())
     }
 }
 
@@ -72,13 +92,24 @@ struct Case {
 }
 
 impl Case {
-    /// The image is covered by one rule; `others` cover other repositories.
+    /// What cosign 2 signed with a P-256 key. The image is covered by one rule; `others` cover other
+    /// repositories.
     fn new(others: usize) -> Self {
-        let (vector, table) = (vector(), table());
-        let folder = tempfile::tempdir().unwrap();
-        fs::copy(vector.join("key.pub"), folder.path().join("key.pub")).unwrap();
-        let mut text = String::from(
-            "version = 1\n[authority.release]\nkey = 'key.pub'\n\
+        let key = vector().join("key.pub").display().to_string();
+        Self::of(&vector(), &format!("key = '{key}'"), others)
+    }
+
+    /// What cosign 3 signed with a whole Sigstore: `kind`, under `authority`.
+    fn sigstore(kind: &str, authority: &str) -> Self {
+        let folder = vectors().join("sigstore");
+        let root = folder.join("trusted_root.json").display().to_string();
+        Self::of(&folder.join(kind), &format!("{authority}\ntrust_root = '{root}'"), 0)
+    }
+
+    fn of(folder: &Path, authority: &str, others: usize) -> Self {
+        let table = table();
+        let mut text = format!(
+            "version = 1\n[authority.release]\n{authority}\n\
              [[rule]]\nmatch = 'registry.test/acme/**'\nrequire = 'release'\n",
         );
         for number in 0..others {
@@ -88,17 +119,15 @@ impl Case {
             )
             .unwrap();
         }
-        let path = folder.path().join("policy.toml");
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("policy.toml");
         fs::write(&path, text).unwrap();
         let now = SystemClock.now();
         let (policy, _) = Policy::load(&path, &table, now).unwrap();
 
         let image = table.parse_image("registry.test/acme/app").unwrap();
-        let digest = Digest::of(&fs::read(vector.join("manifest.json")).unwrap());
-        let recorded = Recorded {
-            signatures: fs::read(vector.join("signatures.json")).unwrap().into(),
-            payload: fs::read(vector.join("payload-0.json")).unwrap().into(),
-        };
+        let digest = Digest::of(&fs::read(folder.join("manifest.json")).unwrap());
+        let recorded = Recorded::read(folder);
         let evidence = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -147,11 +176,30 @@ fn judging(criterion: &mut Criterion) {
             bencher.iter(|| case.decide());
         });
     }
+    let key = vectors().join("sigstore/cosign.pub").display().to_string();
+    let by_key = format!("key = '{key}'\nlog = 'required'");
+    let keyless = "issuer = 'https://token.actions.githubusercontent.com'\n\
+                   subject = 'https://github.com/acme/*/.github/workflows/release.yml@refs/tags/v*'";
+    for (what, kind, authority) in [
+        ("bundle by key, Rekor 1", "bundle-key-rekor1", &*by_key),
+        ("bundle by key, Rekor 2", "bundle-key-rekor2-tsa", &by_key),
+        ("keyless bundle, Rekor 1", "bundle-keyless-rekor1", keyless),
+        ("keyless bundle, Rekor 2", "bundle-keyless-rekor2-tsa", keyless),
+    ] {
+        let case = Case::sigstore(kind, authority);
+        criterion.bench_function(&format!("verify and decide, {what}"), |bencher| {
+            bencher.iter(|| case.decide());
+        });
+    }
 }
 
 /// What cosign 2 wrote with a P-256 key.
 fn vector() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/cosign2-p256")
+    vectors().join("cosign2-p256")
+}
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
 
 fn table() -> UpstreamTable {

@@ -91,20 +91,21 @@ impl Look {
         self.keeping.lock().expect("nothing panics while it holds this lock").push(keeping);
     }
 
-    /// Writes down what a referrer refers to, so that it is found when nobody can be asked.
+    /// Writes down what a referrer refers to, in a task of its own, so that it is found when nobody can
+    /// be asked.
     fn note_subject(&self, image: &ImageName, fetched: &FetchedManifest) {
         let manifest = Manifest::parse(&fetched.bytes, None);
         if !manifest.is_ok_and(|manifest| manifest.subject.is_some()) {
             return;
         }
         let (room, image, fetched) = (Arc::clone(&self.room), image.clone(), fetched.clone());
-        let noting = tokio::spawn(async move {
-            let digest = fetched.digest;
-            if let Err(error) = room.adopt(&image, &digest, fetched.bytes, None).await {
-                tracing::warn!(%image, %digest, %error, "evidence not noted");
+        let keeping = tokio::spawn(async move {
+            let adopted = room.adopt(&image, &fetched.digest, fetched.bytes.clone(), None).await;
+            if let Err(error) = adopted {
+                tracing::warn!(%image, digest = %fetched.digest, %error, "evidence not noted");
             }
         });
-        self.keeping.lock().expect("nothing panics while it holds this lock").push(noting);
+        self.keeping.lock().expect("nothing panics while it holds this lock").push(keeping);
     }
 
     /// What refers to `subject`: from the referrers API, or from the fallback tag where there is no

@@ -9,8 +9,9 @@
 //! that its type claims. A JSON document is neither a tar archive nor anything compressed, so no
 //! runtime can unpack it.
 //!
-//! COSE signatures of Notation are not in the list: bytes can be both COSE and a tar archive. They
-//! come with the format itself.
+//! COSE signatures of Notation are the exception: they are no text, and bytes can be both COSE and a
+//! tar archive. So they have to be a whole envelope, and must not begin with what every reader of tar
+//! archives demands, a header with a right checksum.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -19,6 +20,7 @@ use super::{
     classic::SIGNATURE,
     evidence::MAX_SIGNATURES,
     json::{Json, member_names},
+    notation,
     payload::Payload,
 };
 use crate::oci::{
@@ -48,7 +50,7 @@ pub fn is_signature_artifact(manifest: &Manifest) -> bool {
 #[must_use]
 pub fn is_signature_config(media_type: &str, content: &[u8], layers: &[Descriptor]) -> bool {
     match media_type {
-        OCI_EMPTY | NOTATION => content == b"{}",
+        OCI_EMPTY | notation::ARTIFACT => content == b"{}",
         OCI_CONFIG | COSIGN_SIGNATURE_ARTIFACT => {
             Json::parse(content).is_ok_and(|config| describes_nothing(config, layers))
         }
@@ -68,6 +70,7 @@ pub fn is_signature_payload(media_type: &str, content: &[u8]) -> bool {
                 let content_of = ["messageSignature", "dsseEnvelope"];
                 has_members(content, &["mediaType", "verificationMaterial"], &content_of)
             }
+            Kind::Cose => notation::is_cose(content) && !is_tar(content),
             Kind::Jws => {
                 has_members(content, &["payload", "protected", "header", "signature"], &[])
             }
@@ -78,6 +81,7 @@ pub fn is_signature_payload(media_type: &str, content: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Bundle,
+    Cose,
     Dsse,
     Jws,
     SimpleSigning,
@@ -89,7 +93,8 @@ impl Kind {
             COSIGN_SIMPLE_SIGNING => Some(Self::SimpleSigning),
             DSSE_ENVELOPE => Some(Self::Dsse),
             kind if bundle::MEDIA_TYPES.contains(&kind) => Some(Self::Bundle),
-            JWS => Some(Self::Jws),
+            notation::COSE => Some(Self::Cose),
+            notation::JWS => Some(Self::Jws),
             _ => None,
         }
     }
@@ -98,7 +103,7 @@ impl Kind {
     const fn limit(self) -> u64 {
         match self {
             Self::SimpleSigning => 64 << 10,
-            Self::Jws => 1 << 20,
+            Self::Cose | Self::Jws => notation::MAX_ENVELOPE as u64,
             // Attestations carry whole bills of materials.
             Self::Bundle | Self::Dsse => bundle::MAX_ATTESTATION as u64,
         }
@@ -106,7 +111,7 @@ impl Kind {
 
     /// Whether it is only ever found by what it refers to.
     const fn is_referrer(self) -> bool {
-        matches!(self, Self::Bundle | Self::Jws)
+        matches!(self, Self::Bundle | Self::Cose | Self::Jws)
     }
 
     fn describes(self, layer: &Descriptor) -> bool {
@@ -117,7 +122,7 @@ impl Kind {
             }
             // cosign writes the annotation on attestations too, and leaves it empty.
             Self::Dsse => signature.is_none_or(str::is_empty),
-            Self::Bundle | Self::Jws => true,
+            Self::Bundle | Self::Cose | Self::Jws => true,
         };
         Self::of(&layer.media_type) == Some(self) && layer.size <= self.limit() && is_signed
     }
@@ -127,16 +132,12 @@ impl Kind {
             OCI_EMPTY => config.size == 2,
             OCI_CONFIG => !self.is_referrer() && config.size <= MAX_CONFIG,
             COSIGN_SIGNATURE_ARTIFACT => self == Self::SimpleSigning && config.size <= MAX_CONFIG,
-            NOTATION => self == Self::Jws && config.size == 2,
+            notation::ARTIFACT => matches!(self, Self::Cose | Self::Jws) && config.size == 2,
             _ => false,
         }
     }
 }
 
-/// A Notation signature as a JSON Web Signature.
-const JWS: &str = "application/jose+json";
-/// The configuration of a Notation signature in its older form.
-const NOTATION: &str = "application/vnd.cncf.notary.signature";
 /// Bytes of a configuration. cosign writes 109 per signature and 124 around them.
 const MAX_CONFIG: u64 = 16 << 10;
 
@@ -184,6 +185,27 @@ fn lists_only(rootfs: Json, layers: &[Descriptor]) -> bool {
         && (listed.is_empty() || listed.len() == layers.len())
         && listed.iter().zip(layers).all(is_payload)
 }
+
+/// Whether a reader of tar archives would take `content`: whether the checksum of its first header is
+/// that header's, with the checksum itself read as spaces (POSIX.1, `pax`, "ustar Interchange Format").
+fn is_tar(content: &[u8]) -> bool {
+    let Some(header) = content.first_chunk::<TAR_HEADER>() else { return false };
+    let text = std::str::from_utf8(&header[TAR_CHECKSUM]).unwrap_or_default();
+    let Ok(stated) = u64::from_str_radix(text.trim_matches(['\0', ' ']), 8) else { return false };
+    let around = header.iter().enumerate().filter(|(at, _)| !TAR_CHECKSUM.contains(at));
+    let spaces = TAR_CHECKSUM.len() as u64 * u64::from(b' ');
+    let (mut unsigned, mut signed) = (spaces, spaces.cast_signed());
+    for (_, byte) in around {
+        unsigned += u64::from(*byte);
+        signed += i64::from(byte.cast_signed());
+    }
+    // Old archives were written by programs whose bytes had a sign.
+    stated == unsigned || stated.cast_signed() == signed
+}
+
+/// Bytes of a header in a tar archive, and where its checksum is.
+const TAR_HEADER: usize = 512;
+const TAR_CHECKSUM: std::ops::Range<usize> = 148..156;
 
 /// Whether `content` is an object with exactly the members `all` and one of `one_of`.
 fn has_members(content: &[u8], all: &[&str], one_of: &[&str]) -> bool {

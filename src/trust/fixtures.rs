@@ -82,15 +82,6 @@ pub(super) fn policy(rule: &str, keys: &[(&str, &PrivateKey)]) -> Policy {
     load(&text, keys).unwrap_or_else(|problems| panic!("{text}{problems:?}")).0
 }
 
-/// A policy in which the key in `file` is the authority `a`, with one rule for `registry.test/**`.
-pub(super) fn load_with_key(file: &std::path::Path) -> Result<Policy, Vec<Problem>> {
-    let text = format!(
-        "version = 1\n[authority.a]\nkey = \"{}\"\n[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"a\"\n",
-        file.display()
-    );
-    Ok(load(&text, &[])?.0)
-}
-
 /// The problems of a policy that should not load, as `line key: what`.
 pub(super) fn problems(text: &str, keys: &[(&str, &PrivateKey)]) -> Vec<String> {
     let problems = load(text, keys).map(drop).expect_err("it should not load");

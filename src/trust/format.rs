@@ -9,6 +9,7 @@ use super::{
     bundle::Bundle,
     classic::Classic,
     evidence::RawSignature,
+    notation::Notation,
     steps::{Fault, Parsed},
 };
 use crate::oci::reference::CosignSuffix;
@@ -27,7 +28,7 @@ pub(super) trait WireFormat: std::fmt::Debug + Sync {
     /// How large a layer of this media type may be; `None` for one that is no signature.
     fn limits(&self, media_type: &str) -> Option<Limits>;
 
-    /// How many layers of a manifest may be signatures.
+    /// How many layers a manifest of signatures may have.
     fn most_layers(&self) -> usize;
 
     /// Whether this signature is over the manifest itself, so that its bytes are needed to verify it.
@@ -51,7 +52,7 @@ pub(super) struct Limits {
 }
 
 /// Every format that is judged.
-pub(super) const FORMATS: [&dyn WireFormat; 2] = [&Classic, &Bundle];
+pub(super) const FORMATS: [&dyn WireFormat; 3] = [&Classic, &Bundle, &Notation];
 
 /// The format called `format`, if it is judged.
 pub(super) fn judged(format: Format) -> Option<&'static dyn WireFormat> {
@@ -70,8 +71,6 @@ pub(super) fn unjudged(artifact_type: &str) -> Option<(Format, &'static str)> {
         let what =
             "a Sigstore bundle of another version than 0.3, which is not taken from a registry";
         Some((Format::Bundle, what))
-    } else if artifact_type == "application/vnd.cncf.notary.signature" {
-        Some((Format::Notation, "a Notation signature, a format that is not supported yet"))
     } else {
         None
     }

@@ -21,22 +21,30 @@
 mod artifact;
 mod bundle;
 mod classic;
+mod der;
 mod evidence;
 #[cfg(test)]
 mod fixtures;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod hearing;
 mod json;
 pub mod keys;
 mod log;
 mod named;
+mod notation;
 mod outright;
 mod payload;
 mod pem;
 mod places;
 mod policy;
+mod root;
 mod sentence;
+mod signer;
 pub mod signing;
+
+mod stamp;
 mod steps;
 mod tree;
 #[cfg(test)]
@@ -44,17 +52,21 @@ mod vectors;
 mod verdict;
 mod verify;
 mod words;
+mod x509;
 
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
+    notation::{Ending, NotationTrust},
     outright::{
         content_deny_listed, deny_listed, failed, readable_artifact, unreachable, unresolved,
         unsupported,
     },
     policy::{
-        Authority, AuthorityKey, Denial, Denied, Exception, Group, Pattern, PatternError, Place,
-        Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind, Window,
+        Anchors, Authority, AuthorityKey, Certifier, Denial, Denied, Exception, Group, Keyless,
+        Keys, Kind, Matcher, MatcherError, Pattern, PatternError, Place, Policy, Problem, Quantity,
+        Require, Rule, SOON, SignedAs, SubjectMatcher, TrustRoot, Wanted, Warning, WarningKind,
+        Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
     verify::decide,

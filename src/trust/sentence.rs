@@ -80,17 +80,14 @@ fn missing(case: Case<'_>, hearing: &Hearing<'_>) -> String {
     let mut signed = Vec::new();
     let mut missing = Vec::new();
     for name in case.rule.require.authorities() {
-        let offers = &hearing.offers;
-        let has_signed = offers
-            .iter()
-            .any(|offer| offer.authorities.iter().any(|(authority, _)| authority == name));
+        let has_signed = hearing.parties.iter().any(|party| party.speaks_for(name));
         let names = if has_signed { &mut signed } else { &mut missing };
         if !names.contains(name) {
             names.push(name.clone());
         }
     }
     if missing.is_empty() {
-        let count = hearing.offers.len();
+        let count = hearing.parties.len();
         return format!(
             "{} signed it with {count} distinct {}, each of which fills one place",
             listed(&signed),
@@ -109,23 +106,29 @@ pub(super) fn next_step(
     reason: Reason,
 ) -> String {
     let place = place_of(policy, rule);
-    let sign = format!("`portcullis sign {image}@{digest} --key KEY`");
+    let by_key = is_by_key(policy, rule);
+    let sign = if by_key {
+        format!("`portcullis sign {image}@{digest} --key KEY`")
+    } else {
+        format!("`cosign sign {image}@{digest}`, as somebody whom the rule at {place} asks")
+    };
     match reason {
         Reason::Admitted | Reason::Exception | Reason::InsecureRule | Reason::Pinned => {
             String::new()
         }
-        Reason::NoSignature => format!(
+        Reason::NoSignature if by_key => format!(
             "sign it with {sign} or `cosign sign --key KEY {image}@{digest}`, or change the rule at {place}"
         ),
+        Reason::NoSignature => format!("sign it with {sign}, or change the rule"),
         Reason::BelowThreshold => {
             format!("have those who are missing sign it with {sign}, or change the rule at {place}")
         }
         Reason::SignerNotTrusted => format!(
-            "if you trust who signed it, add their public key to an authority that the rule at {place} asks; else sign it with {sign}"
+            "if you trust who signed it, add their public key, or their `issuer` and `subject`, to the authorities that the rule at {place} asks; else sign it with {sign}"
         ),
         Reason::SignatureInvalid => {
             format!(
-                "the signature is damaged or was tampered with: sign the image again with {sign}"
+                "the signature is damaged, was tampered with or lacks what the policy wants: sign the image again with {sign}"
             )
         }
         Reason::DigestMismatch if !rule.require.is_attainable(digest) => {
@@ -137,9 +140,12 @@ pub(super) fn next_step(
         Reason::NameMismatch => format!(
             "sign it under this name with {sign}, or say which names to take with `signed_as` in the rule at {place}"
         ),
-        Reason::TimeOutsideValidity => {
+        Reason::TimeOutsideValidity if by_key => {
             format!("sign it with a current key: {sign}, or change the key's window in the policy")
         }
+        Reason::TimeOutsideValidity => format!(
+            "sign it again, seen by a log or a timestamping authority of the `trust_root`: {sign}"
+        ),
         Reason::DenyList => {
             format!("sign it with a key that is not on the deny list: {sign}")
         }
@@ -156,6 +162,13 @@ pub(super) fn next_step(
         | Reason::UnsupportedManifest
         | Reason::UpstreamIntegrity => format!("see the rule at {place}"),
     }
+}
+
+/// Whether anybody whom `rule` asks signs with a key.
+fn is_by_key(policy: &Policy, rule: &Rule) -> bool {
+    let asked = rule.require.authorities();
+    let mut asked = asked.iter().filter_map(|name| policy.authority(name)).peekable();
+    asked.peek().is_none() || asked.any(|authority| !authority.keys().is_empty())
 }
 
 /// Where `rule` is written: `policy.toml:12`, between backticks.

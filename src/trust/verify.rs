@@ -18,6 +18,7 @@ use super::{
     places::{self, Filled, Filling, Free},
     policy::{Pattern, Policy, Require},
     sentence,
+    signer::Party,
     tree::Places,
     verdict::Verdict,
 };
@@ -69,9 +70,10 @@ fn judge(
 /// Why the judgement ends, and who fills which place.
 fn settle(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> (Reason, Vec<Filled>) {
     let require = &case.rule.require;
+    let offers: Vec<_> = hearing.parties.iter().map(Party::offer).collect();
     let fill = |insecure| {
         let free = Free { insecure, pinned: Some(case.digest) };
-        places::fill(require, &hearing.offers, free)
+        places::fill(require, &offers, free)
     };
     match fill(false) {
         Filling::Filled(filled) if filled.is_empty() => (Reason::Pinned, filled),
@@ -96,10 +98,13 @@ fn unmet(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> Reason {
         return Reason::EvidenceUnreachable;
     }
     let failures = hearing.failures.iter().map(|(_, failure)| reason_of(failure));
-    if let Some(reason) = failures.min() {
+    // A signature that only lacks an answer about revocation may turn out to count.
+    let unknown = hearing.faults.iter().map(|(fault, _)| fault.reason);
+    let unknown = unknown.filter(|reason| reason.outcome() == Outcome::Undecided);
+    if let Some(reason) = failures.chain(unknown).min() {
         return reason;
     }
-    if !hearing.offers.is_empty() {
+    if !hearing.parties.is_empty() {
         return Reason::BelowThreshold;
     }
     hearing.closest_fault().map_or(Reason::NoSignature, |fault| fault.reason)
@@ -114,8 +119,7 @@ fn verdict(
 ) -> Verdict {
     let Case { policy, rule, image, digest, now } = case;
     let places = Places {
-        offers: &hearing.offers,
-        signers: &hearing.signers,
+        parties: &hearing.parties,
         filled,
         faults: &|authority| hearing.fault_of(authority),
         free: Free { insecure: reason == Reason::InsecureRule, pinned: Some(digest) },
@@ -150,5 +154,7 @@ fn verdict(
 
 #[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod sigstore;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 # Running it again is cheap: each program is skipped when its stamp names the same version.
 #
 #   tests/clients/install.sh           everything
-#   tests/clients/install.sh NAME...   only these of: apt crane oras registry cosign2 cosign3 copier conformance memregistry cargo-deny
+#   tests/clients/install.sh NAME...   only these of: apt crane oras registry cosign2 cosign3 copier notation-tool conformance memregistry cargo-deny
 #
 # PORTCULLIS_TOOLS  where the programs go (default: ${XDG_CACHE_HOME:-~/.cache}/portcullis-tools)
 set -euo pipefail
@@ -105,6 +105,7 @@ install_one() {
     cosign2) stamped cosign2 "$COSIGN2" go_program "$COSIGN2" ;;
     cosign3) stamped cosign3 "$COSIGN3" go_program "$COSIGN3" ;;
     copier) stamped copier "$(hash_of "$copier"/*)" checkout_program "$copier" ;;
+    notation-tool) stamped notation-tool "$(hash_of "$here"/notation-tool/*)" checkout_program "$here/notation-tool" ;;
     memregistry) stamped memregistry "$(hash_of "$conformance"/registry/*)" checkout_program "$conformance/registry" ;;
     conformance) stamped oci-conformance "$(hash_of "$conformance/build-suite.sh")" "$conformance/build-suite.sh" ;;
     cargo-deny) stamped cargo-deny "$CARGO_DENY" cargo_program "$CARGO_DENY" ;;
@@ -115,7 +116,7 @@ install_one() {
 main() {
   command -v go >/dev/null || { echo "install: Go 1.26 or newer is needed to build what Debian does not have" >&2; exit 1; }
   mkdir -p "$TOOLS/bin" "$TOOLS/stamps"
-  [ $# -gt 0 ] || set -- apt crane oras registry memregistry conformance copier cosign2 cosign3 cargo-deny
+  [ $# -gt 0 ] || set -- apt crane oras registry memregistry conformance copier notation-tool cosign2 cosign3 cargo-deny
   local name
   for name in "$@"; do
     install_one "$name"

@@ -17,6 +17,7 @@ mod evict;
 mod evidence;
 mod fill;
 mod limits;
+mod notation;
 mod pipelines;
 mod protocols;
 mod pull;

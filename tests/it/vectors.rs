@@ -240,3 +240,43 @@ async fn recordings_of_real_signers_are_judged_as_recorded() {
         }
     }
 }
+
+/// A recording of what cosign signs with a whole Sigstore, found among the referrers.
+fn sigstore_recording(kind: &str) -> Recording {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sigstore").join(kind);
+    let mut case = read_json(&folder.join("case.json"));
+    case["found_by"] = "referrers".into();
+    Recording { folder, case }
+}
+
+#[tokio::test]
+async fn a_keyless_signature_is_pulled_by_who_asks_for_its_identity() {
+    let upstream = Upstream::start().await;
+    let kinds = ["bundle-keyless-rekor2-tsa", "bundle-keyless-rekor1", "bundle-key-rekor1"];
+    for kind in kinds {
+        sigstore_recording(kind).play(&upstream, &format!("acme/{kind}"));
+    }
+    let policy = |subject: &str| {
+        format!(
+            "[authority.ci]\nissuer = \"https://token.actions.githubusercontent.com\"\nsubject = \"{subject}\"\ntrust_root = \"root.json\"\n[[rule]]\nmatch = \"registry.test/**\"\nrequire = \"ci\"\n"
+        )
+    };
+    let right = policy("https://github.com/acme/*/.github/workflows/release.yml@refs/tags/v*");
+    let wrong = policy("https://github.com/acme/*/.github/workflows/release.yml@refs/heads/*");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sigstore");
+    let root = read(&root.join("trusted_root.json"));
+    let setup = Setup::new().upstream(NAME, &upstream).policy(&right).file("root.json", root);
+    let mirror = setup.start().await;
+    let digest = sigstore_recording(kinds[0]).case["digest"].as_str().expect("one").to_owned();
+    for (kind, reason) in kinds.into_iter().zip(["admitted", "admitted", "signer_not_trusted"]) {
+        let answer = mirror.manifest(&format!("acme/{kind}"), &digest).await;
+        assert_eq!(answer.status == 200, reason == "admitted", "{kind}: {answer:?}");
+        assert_eq!(mirror.reason_of(&answer), reason, "{kind}");
+    }
+    // G-35: another identity is asked for, and what was cached is judged again.
+    mirror.adopt(&wrong).await;
+    let answer = mirror.manifest(&format!("acme/{}", kinds[0]), &digest).await;
+    answer.denied();
+    let record = mirror.record_of(&answer).to_string();
+    assert!(record.contains("release.yml@refs/tags/v1.0.0"), "it names who signed: {record}");
+}

@@ -1,13 +1,16 @@
 //! What configuration and policy mean, as values: `check --json` prints them as they are.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{collections::BTreeMap, path::PathBuf, time::SystemTime};
 
 use serde::Serialize;
 
 use crate::{
     config::{Config, ConfigSource, Problem},
     timestamp::Timestamp,
-    trust::{Authority, AuthorityKey, Denial, Exception, Format, Pattern, Policy, Rule},
+    trust::{
+        Authority, AuthorityKey, Certifier, Denial, Exception, Format, Keyless, Kind,
+        NotationTrust, Pattern, Policy, Rule, Wanted,
+    },
     units::ByteSize,
     upstream::Settings,
 };
@@ -65,6 +68,38 @@ pub(super) struct AuthoritySummary {
     pub(super) name: String,
     pub(super) repositories: Vec<String>,
     pub(super) keys: Vec<KeySummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) identity: Option<IdentitySummary>,
+    /// Whom it trusts, for one that is a Notation trust store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notation: Option<NotationSummary>,
+}
+
+/// An identity, and who certifies it.
+#[derive(Debug, Serialize)]
+pub(super) struct IdentitySummary {
+    pub(super) issuer: Option<String>,
+    pub(super) subject: String,
+    pub(super) claims: BTreeMap<&'static str, String>,
+    pub(super) ca: Vec<PathBuf>,
+    pub(super) trust_root: Option<String>,
+    pub(super) log_required: bool,
+    pub(super) sct_required: bool,
+}
+
+/// A Notation trust store.
+#[derive(Debug, Serialize)]
+pub(super) struct NotationSummary {
+    pub(super) identities: Vec<String>,
+    pub(super) trusts: Vec<EndingSummary>,
+}
+
+/// Something that ends.
+#[derive(Debug, Serialize)]
+pub(super) struct EndingSummary {
+    pub(super) what: String,
+    pub(super) until: Timestamp,
+    pub(super) ended: bool,
 }
 
 /// A key.
@@ -198,8 +233,45 @@ impl AuthoritySummary {
         Self {
             name: authority.name.to_string(),
             repositories: texts(&authority.repositories),
-            keys: authority.keys.iter().map(|key| KeySummary::of(key, now)).collect(),
+            keys: authority.keys().iter().map(|key| KeySummary::of(key, now)).collect(),
+            notation: match &authority.kind {
+                Kind::Notation(trust) => Some(NotationSummary::of(trust, now)),
+                Kind::Keys(_) | Kind::Keyless(_) => None,
+            },
+            identity: match &authority.kind {
+                Kind::Keyless(keyless) => Some(IdentitySummary::from(&**keyless)),
+                Kind::Keys(_) | Kind::Notation(_) => None,
+            },
         }
+    }
+}
+
+impl From<&Keyless> for IdentitySummary {
+    fn from(keyless: &Keyless) -> Self {
+        let claims = keyless.claims.iter();
+        Self {
+            issuer: keyless.issuer.as_ref().map(ToString::to_string),
+            subject: keyless.subject.to_string(),
+            claims: claims.map(|(claim, value)| (claim.as_str(), value.to_string())).collect(),
+            ca: match &keyless.certified_by {
+                Certifier::Own { files, .. } => files.clone(),
+                Certifier::Sigstore(_) => Vec::new(),
+            },
+            trust_root: keyless.trust_root().map(|root| root.name.clone()),
+            log_required: keyless.log == Wanted::Required,
+            sct_required: keyless.sct == Wanted::Required,
+        }
+    }
+}
+
+impl NotationSummary {
+    fn of(trust: &NotationTrust, now: SystemTime) -> Self {
+        let trusts = trust.endings().into_iter().map(|ending| EndingSummary {
+            ended: ending.at < now,
+            what: ending.what,
+            until: Timestamp(ending.at),
+        });
+        Self { identities: trust.identities(), trusts: trusts.collect() }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::summary::{AuthoritySummary, PolicySummary, Summary, UpstreamSummary};
+use super::summary::{
+    AuthoritySummary, EndingSummary, IdentitySummary, PolicySummary, Summary, UpstreamSummary,
+};
 use crate::{
     cli::output::{Output, Tone},
     config::Problem,
@@ -110,5 +112,31 @@ fn print_authority(authority: &AuthoritySummary, output: &mut Output) -> io::Res
         output.line(format_args!("    {} {}", key.algorithm, key.fingerprint))?;
         output.line(format_args!("      {}, {state} {}", key.file.display(), key.window))?;
     }
-    Ok(())
+    if let Some(notation) = &authority.notation {
+        let identities = notation.identities.join("; ");
+        output.line(format_args!("    Notation signatures by {identities}"))?;
+        for EndingSummary { what, until, ended } in &notation.trusts {
+            let state = if *ended { "ended" } else { "ends" };
+            output.line(format_args!("      {what}, {state} {until}"))?;
+        }
+    }
+    authority.identity.as_ref().map_or(Ok(()), |identity| print_identity(identity, output))
+}
+
+fn print_identity(identity: &IdentitySummary, output: &mut Output) -> io::Result<()> {
+    output.line(format_args!("    {}", identity.subject))?;
+    if let Some(issuer) = &identity.issuer {
+        output.line(format_args!("      known to {issuer}"))?;
+    }
+    for (claim, value) in &identity.claims {
+        output.line(format_args!("      {claim} = {value}"))?;
+    }
+    for file in &identity.ca {
+        output.line(format_args!("      certified by {}", file.display()))?;
+    }
+    let log = if identity.log_required { "in a log" } else { "in a log or not" };
+    match &identity.trust_root {
+        Some(root) => output.line(format_args!("      trust root {root}, {log}")),
+        None => Ok(()),
+    }
 }

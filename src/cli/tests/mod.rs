@@ -209,6 +209,31 @@ async fn check_warns_when_there_is_no_policy() {
     assert!(desk.told().contains("no policy is named: every image is refused"), "{}", desk.told());
 }
 
+/// A file beside a recorded Notation signature.
+fn notation_file(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/notation/revocable");
+    fs::read_to_string(folder.join(name)).unwrap()
+}
+
+#[tokio::test]
+async fn check_tells_whom_a_notation_store_trusts_and_until_when() {
+    let policy = "version = 1\n[authority.corp.notation]\ntrust_store = 'ca.pem'\ncrl = 'ca.crl'\n\
+        identities = 'x509.subject: C=US, ST=WA, O=Acme'\n\
+        [[rule]]\nmatch = 'registry.test/**'\nrequire = 'corp'\n";
+    let (store, list) = (notation_file("ca.pem"), notation_file("ca.crl"));
+    let files = [("portcullis.toml", CONFIG), ("policy.toml", policy), ("ca.pem", &store)];
+    let desk = Desk::with(&[&files[..], &[("ca.crl", &list)]].concat());
+    assert_eq!(desk.run(&["check"]).await.unwrap(), Exit::Success);
+    let told = desk.told();
+    for words in [
+        "Notation signatures by C=US,O=Acme,ST=WA",
+        "certificate `C=US,CN=revocable root,O=Acme,ST=WA` (sha256:",
+        "revocation list of `C=US,CN=revocable root,O=Acme,ST=WA`, ends 20",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
 #[test]
 fn the_example_policy_loads_as_it_is_and_with_everything_switched_on() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policy.toml");
@@ -228,6 +253,11 @@ fn the_example_policy_loads_as_it_is_and_with_everything_switched_on() {
         ("keys/release.pub", KEY),
         ("keys/qa-2026.pub", OTHER_KEYS[0]),
         ("keys/qa-2025.pub", OTHER_KEYS[1]),
+        ("certs/corporate-ca.pem", include_str!("../../../tests/vectors/sigstore/ca.pem")),
+        ("notation/corp-ca.pem", &notation_file("ca.pem")),
+        ("notation/signing-service.pem", &notation_file("ca.pem")),
+        ("notation/tsa-root.pem", &notation_file("tsa.pem")),
+        ("notation/corp.crl", &notation_file("ca.crl")),
     ]);
     let loaded = Policy::load(&desk.folder.path().join("policy.toml"), &table, now);
     let (policy, warnings) = loaded.unwrap();

@@ -52,9 +52,10 @@ fn signatures_are_readable() {
     assert!(readable(&changed(signature(), "/config/mediaType", kind)));
     let attestation = changed(signature(), "/layers/0/mediaType", json!(DSSE_ENVELOPE));
     assert!(readable(&changed(attestation, "/layers/0/annotations", json!({SIGNATURE: ""}))));
-    let notation = changed(bundle(), "/layers/0/mediaType", json!(JWS));
+    let notation = changed(bundle(), "/layers/0/mediaType", json!(notation::JWS));
     assert!(readable(&notation));
-    assert!(readable(&changed(notation, "/config/mediaType", json!(NOTATION))));
+    assert!(readable(&changed(bundle(), "/layers/0/mediaType", json!(notation::COSE))));
+    assert!(readable(&changed(notation, "/config/mediaType", json!(notation::ARTIFACT))));
 }
 
 #[test]
@@ -172,9 +173,12 @@ fn g48_a_payload_is_what_it_claims() {
     let dsse = r#"{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[]}"#;
     let bundle = r#"{"mediaType":"x","verificationMaterial":{},"dsseEnvelope":{}}"#;
     let jws = r#"{"payload":"","protected":"","header":{},"signature":""}"#;
-    for (media_type, good) in
-        [(COSIGN_SIMPLE_SIGNING, PAYLOAD), (DSSE_ENVELOPE, dsse), (BUNDLE, bundle), (JWS, jws)]
-    {
+    for (media_type, good) in [
+        (COSIGN_SIMPLE_SIGNING, PAYLOAD),
+        (DSSE_ENVELOPE, dsse),
+        (BUNDLE, bundle),
+        (notation::JWS, jws),
+    ] {
         assert!(is_signature_payload(media_type, good.as_bytes()), "{media_type}");
         for bad in [
             String::new(),
@@ -200,8 +204,30 @@ fn g48_a_payload_is_what_it_claims() {
 proptest::proptest! {
     #[test]
     fn g18_looking_at_content_never_panics(content: Vec<u8>, pick in 0_usize..4) {
-        let media_type = [COSIGN_SIMPLE_SIGNING, DSSE_ENVELOPE, BUNDLE, JWS][pick];
+        let media_type = [COSIGN_SIMPLE_SIGNING, DSSE_ENVELOPE, BUNDLE, notation::JWS][pick];
         let _ = is_signature_payload(media_type, &content);
         let _ = is_signature_config(OCI_CONFIG, &content, &layers());
+    }
+}
+
+/// A tar archive of one empty file whose name begins as a COSE envelope does.
+fn tar() -> Vec<u8> {
+    let mut header = vec![0; TAR_HEADER];
+    header[..4].copy_from_slice(&[0xd2, 0x84, 0x40, 0xa0]);
+    header[124..136].copy_from_slice(b"00000000000\0");
+    header[TAR_CHECKSUM].fill(b' ');
+    let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
+    header[TAR_CHECKSUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
+
+#[test]
+fn g48_an_envelope_is_no_tar_archive() {
+    let mut archive = tar();
+    assert!(is_tar(&archive));
+    archive[0] ^= 1;
+    assert!(!is_tar(&archive), "a header with a wrong checksum opens nothing");
+    for content in [&tar()[..], &tar()[..511], b"", b"\xd2\x84"] {
+        assert!(!is_signature_payload(notation::COSE, content));
     }
 }

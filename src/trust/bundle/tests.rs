@@ -1,6 +1,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use proptest::prelude::*;
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
 use super::*;
@@ -317,17 +318,36 @@ fn g16_only_version_0_3_is_taken() {
 #[test]
 fn g26_a_certificate_does_not_count_for_a_key() {
     let key = key();
-    let certificate = json!({"rawBytes": "AAAA"});
+    // Of the key that signs, so that only who is asked tells them apart.
+    let pair = KeyPair::generate().unwrap();
+    let signer = PrivateKey::from_pkcs8(&pair.serialize_der()).unwrap();
+    let certificate = CertificateParams::new(vec!["acme.test".to_owned()]).unwrap();
+    let certificate = certificate.self_signed(&pair).unwrap();
+    let certificate = json!({"rawBytes": STANDARD.encode(certificate.der())});
     for material in [
         json!({"certificate": certificate}),
         json!({"x509CertificateChain": {"certificates": [certificate]}}),
     ] {
-        let verdict = judged(&key, &changed(signature(&key), "/verificationMaterial", material));
+        let bundle = changed(signature(&signer), "/verificationMaterial", material);
+        let verdict = judged(&signer, &bundle);
         assert_eq!(end(&verdict), STRANGER);
-        assert!(verdict.message.contains("not supported yet"), "{}", verdict.message);
+        let named = "a certificate for `acme.test`, whom the rule does not ask";
+        assert!(verdict.message.contains(named), "{}", verdict.message);
+        assert_eq!(
+            end(&judged(
+                &key,
+                &changed(
+                    signature(&key),
+                    "/verificationMaterial",
+                    json!({"certificate": certificate})
+                )
+            )),
+            INVALID
+        );
     }
     for material in [
         json!({}),
+        json!({"certificate": {"rawBytes": "AAAA"}}),
         json!({"publicKey": {}, "certificate": certificate}),
         json!({"x509CertificateChain": {"certificates": []}}),
         json!({"x509CertificateChain": {"certificates": vec![certificate; 7]}}),
@@ -412,9 +432,9 @@ fn entry(bundle: &Value, signer: &PrivateKey, change: impl Fn(&mut Value)) -> Va
     change(&mut body);
     let body = body.to_string();
     let root = sha2::Sha256::new().chain_update([0]).chain_update(&body).finalize();
-    let note = format!("log.test\n1\n{}\n\n\u{2014} log.test AAAA\n", STANDARD.encode(root));
+    let note = format!("log.test\n1\n{}\n\n\u{2014} log.test AAAAAAE=\n", STANDARD.encode(root));
     json!({
-        "logId": {"keyId": "AAAA"}, "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
+        "logId": {"keyId": STANDARD.encode([7; 32])}, "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
         "inclusionProof": {"checkpoint": {"envelope": note}},
         "canonicalizedBody": STANDARD.encode(body),
     })

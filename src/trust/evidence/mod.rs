@@ -123,6 +123,8 @@ pub(super) struct RawSignature {
     pub(super) manifest: Digest,
     /// What `payload` is fetched by.
     pub(super) digest: Digest,
+    /// What the layer says that it is.
+    pub(super) media_type: String,
     pub(super) annotations: HashMap<String, String>,
     pub(super) payload: Bytes,
     /// The manifest that is judged, where the signature is over its very bytes.

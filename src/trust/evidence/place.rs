@@ -84,6 +84,9 @@ impl Layer {
         let Shape::Image { layers, .. } = &manifest.shape else {
             return Err("is an image index and holds no signatures");
         };
+        if layers.len() > format.most_layers() {
+            return Err("holds more than the one signature that its form has room for");
+        }
         let place: Arc<str> = place.into();
         let layers: Vec<_> = layers
             .iter()
@@ -95,12 +98,6 @@ impl Layer {
                 descriptor: layer.clone(),
             })
             .collect();
-        match layers.len() {
-            0 => Err("holds no signatures"),
-            count if count > format.most_layers() => {
-                Err("holds several signatures in a form for one")
-            }
-            _ => Ok(layers),
-        }
+        if layers.is_empty() { Err("holds no signatures") } else { Ok(layers) }
     }
 }

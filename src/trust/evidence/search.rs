@@ -257,6 +257,7 @@ impl<S: EvidenceSource> Visit<'_, S> {
                     place: place.to_string(),
                     manifest,
                     digest,
+                    media_type: descriptor.media_type,
                     annotations: descriptor.annotations,
                     payload,
                     subject,

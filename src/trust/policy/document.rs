@@ -186,6 +186,11 @@ impl<'d, 'r> Field<'d, 'r> {
         self.report.problem(place, what, next_step);
     }
 
+    /// A warning about one entry of this field.
+    pub(super) fn warning_at(&self, place: &Place, kind: WarningKind, what: impl Into<String>) {
+        self.report.warning(place, kind, what);
+    }
+
     pub(super) const fn is_text(&self) -> bool {
         matches!(self.value, DeValue::String(_))
     }

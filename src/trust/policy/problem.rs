@@ -42,12 +42,18 @@ words! {
         ExceptionEnding = "exception_ending",
         /// A rule admits images without proof.
         InsecureRule = "insecure_rule",
+        /// An identity that lets in more signers than it seems to.
+        LooseIdentity = "loose_identity",
         /// There is no rule, so everything is denied.
         NoRules = "no_rules",
         /// An authority may not vouch for what a rule asks of it.
         OutOfScope = "out_of_scope",
         /// A key belongs to several authorities, and its signature counts once.
         SharedKey = "shared_key",
+        /// A certificate or revocation list has ended.
+        TrustEnded = "trust_ended",
+        /// A certificate or revocation list ends soon.
+        TrustEnding = "trust_ending",
         /// A rule serves what it refuses.
         Unenforced = "unenforced",
         /// A rule for an upstream that is not configured.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     oci::{Digest, ImageName, UpstreamTable},
-    trust::{Format, Mode, format::judged, keys::Fingerprint},
+    trust::{Format, Mode, keys::Fingerprint},
 };
 
 /// What is required of the images that a rule covers.
@@ -275,12 +275,6 @@ fn formats(field: &Field<'_, '_>) -> Option<Vec<Format>> {
     let formats = formats.into_iter().collect::<Option<Vec<_>>>()?;
     if formats.iter().enumerate().any(|(at, format)| formats[..at].contains(format)) {
         field.problem("names a format twice", "name it once");
-    }
-    if formats.iter().all(|format| judged(*format).is_none()) {
-        field.problem(
-            "Notation signatures are not supported yet, so nothing would count",
-            "add `\"cosign\"` or `\"bundle\"`",
-        );
     }
     Some(formats)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    authority::{Authority, AuthorityKey},
+    authority::{Authority, AuthorityKey, Kind},
     check::Parts,
     document::{Place, Report},
     pattern::{Pattern, is_configured},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     oci::UpstreamTable,
     timestamp::Timestamp,
-    trust::{Mode, keys::Fingerprint, places::Offer, words::listed},
+    trust::{Ending, Mode, NotationTrust, keys::Fingerprint, places::Offer, words::listed},
 };
 
 /// Reports what is wrong or doubtful about `parts` as a whole.
@@ -76,7 +76,11 @@ impl Scale<'_> {
         let used: BTreeSet<&Arc<str>> =
             self.parts.rules.iter().flat_map(|rule| rule.require.authorities()).collect();
         for authority in &self.parts.authorities {
-            if authority.keys.iter().all(|key| key.window.has_ended(self.now)) {
+            if let Kind::Notation(trust) = &authority.kind {
+                self.notation(authority, trust);
+            }
+            let keys = authority.keys();
+            if !keys.is_empty() && keys.iter().all(|key| key.window.has_ended(self.now)) {
                 let what = "none of its keys can ever be valid again: every window has ended";
                 self.report.problem(
                     &authority.place,
@@ -88,7 +92,30 @@ impl Scale<'_> {
                 let what = "no rule asks this authority";
                 self.report.warning(&authority.place, WarningKind::UnusedAuthority, what);
             }
-            authority.keys.iter().for_each(|key| self.window(authority, key));
+            authority.keys().iter().for_each(|key| self.window(authority, key));
+        }
+    }
+
+    /// Certificates and revocation lists that end, and whom an authority lets in by mistake.
+    fn notation(&self, authority: &Authority, trust: &NotationTrust) {
+        let warn = |kind, what| self.report.warning(&authority.place, kind, what);
+        for Ending { what, at } in trust.endings() {
+            if at < self.now {
+                warn(WarningKind::TrustEnded, format!("the {what} ended at {}", Timestamp(at)));
+            } else if at <= self.now + SOON {
+                warn(
+                    WarningKind::TrustEnding,
+                    format!("the {what} ends soon, at {}", Timestamp(at)),
+                );
+            }
+        }
+        if trust.trusts_everybody() {
+            let what = "lets in everybody whom its certificates vouch for: `identities` is `*`";
+            warn(WarningKind::LooseIdentity, what.to_owned());
+        }
+        if !trust.can_count(self.now) {
+            let what = "no signature can count for it any more: every certificate that it trusts has ended";
+            self.report.problem(&authority.place, what, "add a current one, or take it out");
         }
     }
 
@@ -116,7 +143,7 @@ impl Scale<'_> {
     fn keys(&self) -> BTreeMap<Fingerprint, Vec<&Authority>> {
         let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for authority in &self.parts.authorities {
-            for key in &authority.keys {
+            for key in authority.keys() {
                 keys.entry(*key.key.fingerprint()).or_default().push(authority);
             }
         }
@@ -143,13 +170,14 @@ impl Scale<'_> {
         if !names.iter().all(known) || rule.require.contains(&Require::Never) {
             return;
         }
-        let offers: Vec<_> = self
-            .keys()
-            .into_values()
-            .map(|authorities| Offer {
-                authorities: authorities.iter().map(|one| (one.name.clone(), None)).collect(),
-            })
-            .collect();
+        let offer = |authorities: &[&Authority]| Offer {
+            authorities: authorities.iter().map(|one| (one.name.clone(), None)).collect(),
+        };
+        let mut offers: Vec<_> =
+            self.keys().into_values().map(|authorities| offer(&authorities)).collect();
+        // Who is known by a name may hold any number of certificates, and nobody else has that name.
+        let by_name = self.parts.authorities.iter().filter(|one| one.keys().is_empty());
+        offers.extend(by_name.map(|one| offer(&[one])));
         if !can_be_met(&rule.require, &offers) {
             self.report.problem(
                 &rule.place,

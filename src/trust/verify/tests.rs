@@ -3,6 +3,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use proptest::prelude::*;
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
 use super::*;
@@ -581,25 +582,35 @@ fn a_child_inherits_the_whole_verdict() {
 }
 
 #[test]
-fn says_that_a_keyless_signature_or_one_of_another_format_was_seen() {
+fn g19_a_certificate_is_one_and_nothing_else() {
     let key = key();
     let policy = policy("require = \"a\"", &[("a", &key)]);
-    let mut registry = signed(&[&key]);
-    registry.edit(APP, &digest(), |manifest| {
-        manifest["layers"][0]["annotations"]["dev.sigstore.cosign/certificate"] = json!("x");
-    });
-    let verdict = judge(&policy, &registry, APP, &digest());
-    assert_eq!(end(&verdict), (Outcome::Denied, Reason::SignerNotTrusted));
-    assert!(
-        verdict.message.contains("is keyless, which is not supported yet"),
-        "{}",
-        verdict.message
-    );
+    let one = CertificateParams::default();
+    let one = one.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+    for (certificate, detail) in [
+        ("x".to_owned(), "malformed certificate"),
+        (" \n".to_owned(), "malformed certificate"),
+        (one.repeat(2), "malformed certificate"),
+        (one.replace('\n', "\r\n"), "malformed certificate"),
+        (key.public().to_pem(), "malformed certificate"),
+        // Whole, and of another key than the one that signed.
+        (one, "does not verify by the key in its certificate"),
+    ] {
+        let mut registry = signed(&[&key]);
+        registry.edit(APP, &digest(), |manifest| {
+            manifest["layers"][0]["annotations"]["dev.sigstore.cosign/certificate"] =
+                json!(certificate);
+        });
+        let verdict = judge(&policy, &registry, APP, &digest());
+        assert_eq!(end(&verdict), (Outcome::Denied, Reason::SignatureInvalid), "{certificate}");
+        assert!(verdict.message.contains(detail), "{}", verdict.message);
+    }
+}
+
+#[test]
+fn says_that_a_signature_of_another_format_was_seen() {
+    let policy = policy("require = \"a\"", &[("a", &key())]);
     for (kind, words) in [
-        (
-            "application/vnd.cncf.notary.signature",
-            "only a Notation signature, a format that is not",
-        ),
         ("application/vnd.dev.sigstore.bundle+json;version=0.1", "of another version than 0.3"),
         ("application/vnd.dev.sigstore.bundle+json;version=0.2", "of another version than 0.3"),
     ] {
@@ -625,7 +636,7 @@ fn log(registry: &mut Registry, signer: &PrivateKey, change: impl Fn(&mut Value)
             "publicKey": {"content": STANDARD.encode(signer.public().to_pem())}}}});
     change(&mut body);
     let entry = json!({"SignedEntryTimestamp": "AAAA", "Payload": {
-        "body": STANDARD.encode(body.to_string()), "integratedTime": 1, "logIndex": 1, "logID": "00"}});
+        "body": STANDARD.encode(body.to_string()), "integratedTime": 1, "logIndex": 1, "logID": "00".repeat(32)}});
     registry.edit(APP, &digest(), |manifest| {
         manifest["layers"][0]["annotations"]["dev.sigstore.cosign/bundle"] =
             json!(entry.to_string());

@@ -57,16 +57,16 @@ pub(super) fn objection(policy: &Policy, record: &DecisionRecord) -> Option<Stri
 /// Whether `signer`, as records name it, is one of `authority` still.
 fn is_of(authority: &Authority, signer: &str) -> bool {
     let names = signer.split_once(" (").map_or(signer, |(names, _)| names);
-    let mut keys = authority.keys.iter();
+    let mut keys = authority.keys().iter();
     names.split(", ").any(|name| name == &*authority.name)
-        && (authority.keys.is_empty()
+        && (authority.keys().is_empty()
             || keys.any(|key| signer.contains(&key.key.fingerprint().to_string())))
 }
 
 /// What ends within [`SOON`] after `now`, or has ended, the first first.
 pub(super) fn expiring(policy: &Policy, now: SystemTime) -> Vec<Expiring> {
     let keys = policy.authorities().iter().flat_map(|authority| {
-        authority.keys.iter().filter_map(|key| {
+        authority.keys().iter().filter_map(|key| {
             let what = format!("key `{}` of `{}`", key.file.display(), authority.name);
             Some((what, key.window.until?))
         })

@@ -1,0 +1,8 @@
+//! Receipts of certificate logs: no bytes panic.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use portcullis::trust::fuzzed;
+
+fuzz_target!(|bytes: &[u8]| fuzzed::receipts(bytes));
