@@ -79,8 +79,7 @@ impl App {
                 recheck::on_schedule(mirror.clone(), Arc::from(log.as_path()), environment, every);
             Rechecking(Box::pin(work))
         });
-        let operations =
-            Arc::new(Desk { mirror: mirror.clone(), store: kept.store.clone(), log: log.clone() });
+        let operations = Arc::new(Desk { mirror: mirror.clone(), store: kept.store.clone(), log });
         let desk = Admin::new(metrics.clone(), keeper.clone(), operations, mirror.clone());
         let doors = Doors::new(mirror, environment, metrics);
         Ok(Self { clients, admin, doors, desk, keeper, rechecking, refresher, kept })

@@ -18,11 +18,11 @@ pub(super) fn days(days: &BTreeMap<String, Tally>) -> String {
     for (number, (day, tally)) in days.iter().enumerate() {
         let x = step * u64::try_from(number).unwrap_or_default();
         let (pulls, refused) = (scaled(tally.pulls, most), scaled(tally.refused(), most));
-        write!(
+        writeln!(
             svg,
             "<g><title>{day}: {} pulls, {} refused</title>\
              <rect class=\"served\" x=\"{x}\" y=\"{}\" width=\"{}\" height=\"{pulls}\"/>\
-             <rect class=\"refused\" x=\"{x}\" y=\"{HEIGHT}\" width=\"{}\" height=\"{refused}\"/></g>\n",
+             <rect class=\"refused\" x=\"{x}\" y=\"{HEIGHT}\" width=\"{}\" height=\"{refused}\"/></g>",
             tally.pulls,
             tally.refused(),
             HEIGHT - pulls,
@@ -49,11 +49,11 @@ pub(super) fn reasons(reasons: &BTreeMap<String, u64>) -> String {
     for (number, (reason, count)) in sorted.into_iter().enumerate() {
         let y = ROW * u64::try_from(number).unwrap_or_default();
         let length = (count.saturating_mul(WIDTH - LABEL - NUMBER) / most).max(1);
-        write!(
+        writeln!(
             svg,
             "<text x=\"0\" y=\"{}\">{}</text>\
              <rect class=\"refused\" x=\"{LABEL}\" y=\"{}\" width=\"{length}\" height=\"12\"/>\
-             <text x=\"{}\" y=\"{}\">{count}</text>\n",
+             <text x=\"{}\" y=\"{}\">{count}</text>",
             y + 14,
             Escaped(reason),
             y + 4,
