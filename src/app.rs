@@ -137,6 +137,7 @@ fn build(
         root: config.data.clone(),
         max_size: config.cache.max_size,
         scrub_every: config.cache.scrub_every,
+        fills_per_origin: config.cache.fills_per_upstream,
     };
     let store = Store::open(options, environment, metrics.clone())?;
     let audit = Audit::open(&config.data.join(audit::FOLDER), environment, metrics.clone())?;
@@ -150,6 +151,7 @@ fn build(
         environment: environment.clone(),
         freshness: Freshness { tag: config.cache.tag_fresh, denied: config.cache.denied_fresh },
         metrics: metrics.clone(),
+        prefetch: config.cache.prefetch,
         policy: Arc::new(policy),
         store: store.clone(),
         table: config.table.clone(),

@@ -87,13 +87,15 @@ impl Room {
 
     /// The blob from the store, or else a fill of as many bytes as `manifest` lists for it: an
     /// upstream cannot send more than that.
-    async fn open_blob(
+    pub(super) async fn open_blob(
         self: &Arc<Self>,
         image: &ImageName,
         digest: &Digest,
         manifest: &Digest,
     ) -> Result<ReadableBlob, PullError> {
-        if let Some(blob) = self.store.open_blob(digest).await? {
+        let stored = self.store.open_blob(digest).await?;
+        self.metrics.blob_lookup(stored.is_some());
+        if let Some(blob) = stored {
             return Ok(ReadableBlob {
                 digest: *digest,
                 size: blob.size,
@@ -143,6 +145,10 @@ struct UpstreamBlob {
 }
 
 impl FillSource for UpstreamBlob {
+    fn origin(&self) -> &str {
+        self.upstream.name().as_str()
+    }
+
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         let (upstream, repository, digest) =
             (self.upstream.clone(), self.repository.clone(), self.digest);

@@ -17,6 +17,7 @@ mod flight;
 mod judge;
 mod look;
 mod manifest;
+mod prefetch;
 mod record;
 mod referrers;
 mod resolve;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The policy to begin with.
     pub policy: Arc<Policy>,
+    /// Whether all blobs of an image are fetched as soon as it is admitted.
+    pub prefetch: bool,
     /// Where content is kept.
     pub store: Store,
     /// All spellings of the upstreams' names.
@@ -92,6 +95,7 @@ struct Room {
     freshness: Freshness,
     metrics: Arc<Metrics>,
     policy: ArcSwap<Policy>,
+    prefetch: bool,
     store: Store,
     table: UpstreamTable,
     upstreams: HashMap<UpstreamName, Upstream>,
@@ -123,6 +127,7 @@ impl Mirror {
                 freshness: parts.freshness,
                 metrics: parts.metrics,
                 policy: ArcSwap::new(parts.policy),
+                prefetch: parts.prefetch,
                 store: parts.store,
                 table: parts.table,
                 upstreams: upstreams.collect(),

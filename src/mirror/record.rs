@@ -47,7 +47,7 @@ impl Room {
     /// # Errors
     /// When the audit log cannot take it.
     pub(super) async fn record(
-        &self,
+        self: &Arc<Self>,
         case: &Case,
         fetched: &Fetched,
         verdict: Verdict,
@@ -65,6 +65,7 @@ impl Room {
                 self.keep_verdict(case, fetched, &decided).await;
             }
             self.overturn_denials(case, fetched);
+            self.prefetch(case, fetched);
         }
         if decided.verdict.outcome != Outcome::Undecided {
             self.remember(case, &decided);
