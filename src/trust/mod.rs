@@ -21,6 +21,7 @@
 mod artifact;
 mod bundle;
 mod classic;
+mod der;
 mod evidence;
 #[cfg(test)]
 mod fixtures;
@@ -35,8 +36,12 @@ mod payload;
 mod pem;
 mod places;
 mod policy;
+mod root;
 mod sentence;
+mod signer;
 pub mod signing;
+
+mod stamp;
 mod steps;
 mod tree;
 #[cfg(test)]
@@ -44,6 +49,7 @@ mod vectors;
 mod verdict;
 mod verify;
 mod words;
+mod x509;
 
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
@@ -53,8 +59,10 @@ pub use self::{
         unsupported,
     },
     policy::{
-        Authority, AuthorityKey, Denial, Denied, Exception, Group, Pattern, PatternError, Place,
-        Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind, Window,
+        Anchors, Authority, AuthorityKey, Certifier, Denial, Denied, Exception, Group, Keyless,
+        Keys, Kind, Matcher, MatcherError, Pattern, PatternError, Place, Policy, Problem, Quantity,
+        Require, Rule, SOON, SignedAs, SubjectMatcher, TrustRoot, Wanted, Warning, WarningKind,
+        Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
     verify::decide,
