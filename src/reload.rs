@@ -130,17 +130,19 @@ impl PolicyKeeper {
 }
 
 impl Readiness for PolicyKeeper {
-    /// A mirror that refuses everything, or stands by its last good policy, still does its work.
+    /// A mirror that refuses everything, or stands by its last good policy, still does its work; one
+    /// that cannot write down what it decides does not.
     fn is_ready(&self) -> bool {
-        true
+        self.mirror.store_problem().is_none()
     }
 
     fn body(&self) -> Value {
         let policy = self.mirror.policy();
         let problems = self.problems.lock().expect("nothing panics while it holds this lock");
         json!({
-            "ready": true,
+            "ready": self.is_ready(),
             "policy": { "hash": policy.hash(), "trust": policy.trust_hash(), "reload_problems": *problems },
+            "store": { "problem": self.mirror.store_problem().map(|problem| problem.to_string()) },
         })
     }
 }

@@ -4,7 +4,10 @@
 //! manifest that made a blob readable is remembered, and judged again at every request: from memory
 //! while its verdict holds. Manifests are never readable here, whoever lists them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 
@@ -12,7 +15,7 @@ use super::{BlobContent, Context, Mirror, PullError, ReadableBlob, Room, Wanted,
 use crate::{
     oci::{Digest, ImageName, Reference, Repository},
     store::{FillError, FillSource, FillStream, SourceError, SourceErrorKind, StoreError},
-    trust::{Outcome, Policy},
+    trust::{self, Outcome, Policy},
     upstream::{Upstream, UpstreamError},
 };
 
@@ -43,17 +46,30 @@ impl Mirror {
 }
 
 impl Room {
-    /// The manifest that made the blob readable before, if its verdict in memory still admits.
+    /// The manifest that made the blob readable under this policy, if its verdict in memory still
+    /// admits.
     fn known_door(&self, image: &ImageName, digest: &Digest, policy: &Policy) -> Option<Digest> {
-        let manifest = self.readable.get(&(image.clone(), *digest))?;
-        let decided = self.known(image, &manifest, policy)?;
-        (decided.verdict.outcome == Outcome::Admitted).then_some(manifest)
+        let door = self.readable.get(&(image.clone(), *digest))?;
+        if *door.policy != *policy.hash() {
+            return None;
+        }
+        let decided = self.known(image, &door.manifest, policy)?;
+        (decided.verdict.outcome == Outcome::Admitted).then_some(door.manifest)
+    }
+
+    /// Finds a way to the blob under this policy, and remembers it.
+    async fn open_door(self: &Arc<Self>, case: &Case) -> Result<Digest, PullError> {
+        let manifest = self.find_door(case).await?;
+        self.refuse_denied(case).await?;
+        let door = Door { manifest, policy: case.policy.hash().into() };
+        self.readable.insert((case.image.clone(), case.digest), door);
+        Ok(manifest)
     }
 
     /// Finds an admitted manifest that references the blob.
-    async fn open_door(self: &Arc<Self>, case: &Case) -> Result<Digest, PullError> {
+    async fn find_door(self: &Arc<Self>, case: &Case) -> Result<Digest, PullError> {
         let key = (case.image.clone(), case.digest);
-        if let Some(manifest) = self.readable.get(&key) {
+        if let Some(Door { manifest, .. }) = self.readable.get(&key) {
             let decided = self.judge(&case.about(manifest)).await?;
             if decided.verdict.outcome == Outcome::Admitted {
                 return Ok(manifest);
@@ -71,10 +87,7 @@ impl Room {
             let about = case.about(manifest);
             let judged = self.judge(&about).await;
             match judged.and_then(|decided| self.answer(&about, &decided)) {
-                Ok(_) => {
-                    self.readable.insert(key, manifest);
-                    return Ok(manifest);
-                }
+                Ok(_) => return Ok(manifest),
                 Err(PullError::Denied(refusal)) => refused = Some(refusal),
                 Err(error) => failure = Some(error),
             }
@@ -83,6 +96,20 @@ impl Room {
         Err(failure
             .or_else(|| refused.map(blob_refused))
             .unwrap_or(PullError::BlobUnreferenced(case.digest)))
+    }
+
+    /// The deny list names content, and a layer is content as a manifest is. The refusal is recorded
+    /// as one, and remembered as long, so that a client that insists writes one line.
+    async fn refuse_denied(&self, case: &Case) -> Result<(), PullError> {
+        let Some(verdict) = trust::deny_listed(&case.policy, &case.image, &case.digest) else {
+            return Ok(());
+        };
+        let known = self.decided.get(&(case.image.clone(), case.digest));
+        let decided = match known.filter(|known| self.holds(known, &case.policy)) {
+            Some(known) => known,
+            None => self.record_content(case, verdict).await?,
+        };
+        self.answer(case, &decided).map(drop)
     }
 
     /// The blob from the store, or else a fill of as many bytes as `manifest` lists for it: an
@@ -104,17 +131,35 @@ impl Room {
         }
         let failure = |error| PullError::upstream(Wanted::Blob(image.clone(), *digest), error);
         let upstream = self.upstream(&image.upstream).map_err(failure)?.clone();
-        let source =
-            UpstreamBlob { upstream, repository: image.repository.clone(), digest: *digest };
         let record = self.store.manifest(image, manifest).await?;
         let size = record.and_then(|record| record.size_of(digest));
-        let mut follower = self.store.fill(digest, size, Arc::new(source)).await?;
-        match follower.size().await {
-            Ok(size) => {
-                Ok(ReadableBlob { digest: *digest, size, content: BlobContent::Filling(follower) })
+        let source = Arc::new(UpstreamBlob {
+            upstream,
+            repository: image.repository.clone(),
+            digest: *digest,
+            asked: AtomicBool::new(false),
+        });
+        // A fill is everybody's who wants these bytes, and somebody else's repository may not have
+        // them while this one has: what its upstream says is not believed for this one.
+        let opened = match self.fill(digest, size, &source).await {
+            Err(error) if is_refusal(&error) && !source.asked.load(Ordering::Relaxed) => {
+                self.fill(digest, size, &source).await
             }
-            Err(error) => Err(self.fill_failure(image, digest, error)),
-        }
+            opened => opened,
+        };
+        opened.map_err(|error| self.fill_failure(image, digest, error))
+    }
+
+    async fn fill(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        source: &Arc<UpstreamBlob>,
+    ) -> Result<ReadableBlob, FillError> {
+        let source: Arc<dyn FillSource> = source.clone();
+        let mut follower = self.store.fill(digest, size, source).await.map_err(FillError::Store)?;
+        let size = follower.size().await?;
+        Ok(ReadableBlob { digest: *digest, size, content: BlobContent::Filling(follower) })
     }
 
     fn fill_failure(&self, image: &ImageName, digest: &Digest, error: FillError) -> PullError {
@@ -136,12 +181,23 @@ impl Room {
     }
 }
 
+/// What made a blob readable.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    /// The admitted manifest that references it.
+    manifest: Digest,
+    /// The hash of the policy whose deny list does not name the blob.
+    policy: Arc<str>,
+}
+
 /// A blob at an upstream, as the store's fills see it.
 #[derive(Debug)]
 struct UpstreamBlob {
     upstream: Upstream,
     repository: Repository,
     digest: Digest,
+    /// Whether a fill has taken its bytes from here.
+    asked: AtomicBool,
 }
 
 impl FillSource for UpstreamBlob {
@@ -150,6 +206,7 @@ impl FillSource for UpstreamBlob {
     }
 
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
+        self.asked.store(true, Ordering::Relaxed);
         let (upstream, repository, digest) =
             (self.upstream.clone(), self.repository.clone(), self.digest);
         async move {
@@ -161,6 +218,12 @@ impl FillSource for UpstreamBlob {
         }
         .boxed()
     }
+}
+
+/// Whether an upstream said that it does not have, or does not give, the blob.
+fn is_refusal(error: &FillError) -> bool {
+    let FillError::Source(error) = error else { return false };
+    matches!(error.kind(), SourceErrorKind::NotFound | SourceErrorKind::Denied)
 }
 
 fn source_error(error: UpstreamError) -> SourceError {

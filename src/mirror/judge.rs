@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     oci::{Digest, ImageName, Manifest, Reference, Shape},
-    trust::{self, Outcome, Policy, Verdict},
+    trust::{self, Outcome, Policy, Reason, Verdict},
 };
 
 /// A verdict that has been recorded.
@@ -98,6 +98,11 @@ impl Case {
         Asked { context: &self.context, image: &self.image, reference: &self.reference }
     }
 
+    /// Whether no further index is asked about this one.
+    pub(super) const fn is_deepest(&self) -> bool {
+        self.depth >= MAX_INDEX_DEPTH
+    }
+
     /// The same question about another manifest of the repository.
     pub(super) fn about(&self, digest: Digest) -> Self {
         Self { digest, reference: Reference::Digest(digest), ..self.clone() }
@@ -118,7 +123,7 @@ impl Room {
         }
         let room = Arc::clone(self);
         let asked = case.clone();
-        let key = (case.image.clone(), case.digest, fingerprint(&case.policy));
+        let key = (case.image.clone(), case.digest, question(case));
         let work = move || async move { room.judge_anew(asked).await.map_err(Arc::new) };
         match self.judging.run(key, work).await {
             Some(Ok(decided)) => Ok(decided),
@@ -246,6 +251,13 @@ impl Room {
                 digest,
                 &format!("the image index {parent} is undecided"),
             )),
+            (Inherited::TooMany(count), _) => Ok(trust::failed(
+                policy,
+                image,
+                digest,
+                Reason::LimitReached,
+                &format!("{count} image indexes list it, and only {MAX_PARENTS} are asked"),
+            )),
             (Inherited::Nothing, Sight::Stale(why)) => {
                 Ok(trust::unreachable(policy, image, digest, &why))
             }
@@ -267,7 +279,7 @@ impl Room {
         fetched: &Fetched,
         manifest: &Manifest,
     ) -> Result<Inherited, PullError> {
-        if case.depth >= MAX_INDEX_DEPTH {
+        if case.is_deepest() {
             return Ok(Inherited::Nothing);
         }
         let mut answer = Inherited::Nothing;
@@ -288,6 +300,9 @@ impl Room {
                 Ok(decided) if decided.verdict.outcome == Outcome::Denied => {}
                 Ok(_) | Err(_) => answer = Inherited::Undecided(parent),
             }
+        }
+        if parents.len() > MAX_PARENTS && matches!(answer, Inherited::Nothing) {
+            answer = Inherited::TooMany(parents.len());
         }
         Ok(answer)
     }
@@ -344,11 +359,15 @@ impl Room {
 enum Inherited {
     Admitted(Box<Verdict>),
     Nothing,
+    /// None of those that were asked, and there are more.
+    TooMany(usize),
     Undecided(Digest),
 }
 
-fn fingerprint(policy: &Policy) -> String {
-    format!("{}/{}", policy.hash(), policy.trust_hash())
+/// What makes two judgements of one manifest the same: the policy, and whether indexes are asked.
+fn question(case: &Case) -> String {
+    let depth = if case.is_deepest() { "alone" } else { "with indexes" };
+    format!("{}/{}/{depth}", case.policy.hash(), case.policy.trust_hash())
 }
 
 /// An index inside an index inside an index: nobody nests deeper.

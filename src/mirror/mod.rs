@@ -32,7 +32,7 @@ pub use self::answer::{
     Admitted, BlobContent, Client, Context, MAX_LABEL_LENGTH, PullError, ReadableBlob,
     ReferrersIndex, Refusal, TagPage, Wanted,
 };
-use self::{fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
+use self::{blob::Door, fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},
     environment::Environment,
@@ -102,7 +102,7 @@ struct Room {
     tags: Cache<(ImageName, Tag), FreshTag>,
     decided: Cache<(ImageName, Digest), Arc<Decided>>,
     /// Which manifest made a blob readable: asked again about that manifest at every request.
-    readable: Cache<(ImageName, Digest), Digest>,
+    readable: Cache<(ImageName, Digest), Door>,
     resolving: Flights<(ImageName, Tag), Result<Digest, UpstreamError>>,
     fetching: Flights<(ImageName, Digest), Result<Fetched, Arc<PullError>>>,
     judging: Flights<Judging, Result<Arc<Decided>, Arc<PullError>>>,
@@ -151,6 +151,12 @@ impl Mirror {
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
         self.room.policy.load_full()
+    }
+
+    /// Why the data directory cannot be used, if it cannot.
+    #[must_use]
+    pub fn store_problem(&self) -> Option<StoreError> {
+        self.room.store.problem()
     }
 
     /// The names of the upstreams.

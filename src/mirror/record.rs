@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -67,9 +68,37 @@ impl Room {
             self.overturn_denials(case, fetched);
             self.prefetch(case, fetched);
         }
-        if decided.verdict.outcome != Outcome::Undecided {
+        // A denial that did not ask every index is not the last word on the manifest.
+        let is_final = decided.verdict.outcome == Outcome::Admitted || !case.is_deepest();
+        if decided.verdict.outcome != Outcome::Undecided && is_final {
             self.remember(case, &decided);
         }
+        Ok(decided)
+    }
+
+    /// Writes down a verdict on content that is no manifest, and keeps it in memory.
+    ///
+    /// # Errors
+    /// When the audit log cannot take it.
+    pub(super) async fn record_content(
+        &self,
+        case: &Case,
+        verdict: Verdict,
+    ) -> Result<Arc<Decided>, PullError> {
+        let at = self.environment.clock.now();
+        let verdict = Arc::new(verdict);
+        let decision = self.log(case.asked(), Some(case.digest), &verdict).await?;
+        let decided = Decided {
+            bytes: Bytes::new(),
+            etag: "".into(),
+            media_type: "".into(),
+            warning: None,
+            verdict,
+            decision,
+            at,
+        };
+        let decided = Arc::new(decided);
+        self.remember(case, &decided);
         Ok(decided)
     }
 

@@ -82,6 +82,11 @@ async fn maintain_in_turns(store: Weak<Inner>, stop: watch::Receiver<bool>) {
 pub(super) fn maintain(inner: &Inner, turn: u32) -> Result<(), StoreError> {
     let (blobs, index) = (&inner.blobs, &inner.blobs.index);
     let is_long = turn.is_multiple_of(LONG_TURN);
+    let problem = blobs.disk.check().err();
+    if let Some(error) = &problem {
+        tracing::error!(%error, "data_directory_unusable");
+    }
+    *lock(&inner.problem) = problem;
     let reopened = turn.is_multiple_of(REOPENING_TURN) && index.open();
     blobs.note_uses();
     index.flush();

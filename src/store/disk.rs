@@ -74,6 +74,17 @@ impl Disk {
         }
     }
 
+    /// Tries whether the directory still takes files: it may have been removed, or be mounted read-only.
+    /// A full one is not broken, since what it holds is served.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let scratch = self.scratch();
+        match self.files.create(&scratch) {
+            Ok(_) => self.files.remove(&scratch).map(drop),
+            Err(StoreError::Full { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Fails early where `size` bytes cannot fit.
     pub(super) fn require_space(&self, size: u64) -> Result<(), StoreError> {
         let path = self.layout.partial();

@@ -22,7 +22,7 @@
 use std::{
     num::NonZeroUsize,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -88,6 +88,8 @@ struct Inner {
     records: Arc<Records>,
     fills: Arc<Fills>,
     background: Background,
+    /// What was wrong with the data directory when it was last looked at.
+    problem: Mutex<Option<StoreError>>,
     scrub_every: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -152,11 +154,19 @@ impl Store {
             blobs,
             records: Arc::new(Records::new(disk, index)),
             background,
+            problem: Mutex::default(),
             scrub_every: options.scrub_every,
             clock,
         });
         Background::start(&inner);
         Ok(Self { inner })
+    }
+
+    /// Why the data directory takes no files, if it did not when it was last looked at, which is
+    /// every ten seconds.
+    #[must_use]
+    pub fn problem(&self) -> Option<StoreError> {
+        keyed::lock(&self.inner.problem).clone()
     }
 
     /// The content of `digest`, `None` where it is not whole here. Counts as a use.

@@ -8,13 +8,15 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    Format, Reason,
+    Format,
     evidence::RawSignature,
     format::{Limits, WireFormat},
-    json::Malformed,
-    log::{self, LogEntry},
+    json::{Json, Malformed},
+    log::LogEntry,
     payload::{MAX_PAYLOAD_SIZE, Payload},
-    steps::{Claim, Fault, Parsed},
+    pem,
+    steps::{Chain, Claim, Fault, Parsed, SignedBy},
+    x509::Certificate,
 };
 use crate::oci::{
     media_type::{COSIGN_SIGNATURE_ARTIFACT, COSIGN_SIMPLE_SIGNING},
@@ -53,27 +55,66 @@ impl WireFormat for Classic {
 
     fn parse(&self, raw: &RawSignature) -> Result<Parsed, Fault> {
         let annotation = |name: &str| raw.annotations.get(name).map(String::as_str);
-        if annotation(CERTIFICATE).is_some() {
-            let detail = "is keyless, which is not supported yet";
-            return Err(Fault::new(Reason::SignerNotTrusted, detail));
-        }
-        let signature = annotation(SIGNATURE)
-            .ok_or_else(|| Fault::invalid(format!("has no `{SIGNATURE}` annotation")))?;
-        if signature.is_empty() || signature.len() > MAX_SIGNATURE {
-            return Err(Fault::invalid("is empty or longer than 8 KiB"));
-        }
-        let signature = STANDARD
-            .decode(signature)
-            .map_err(|_| Fault::invalid("is not standard base64, padded and without spaces"))?;
+        let signature = read_signature(annotation(SIGNATURE))?;
         let entry = annotation(LOG_ENTRY)
             .map(|text| LogEntry::parse(text, &signature, &raw.payload))
             .transpose()
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
-        let remark = log::remark(entry.is_some(), annotation(TIMESTAMP).is_some());
-        let entries = entry.into_iter().collect();
-        let message = raw.payload.clone();
-        Ok(Parsed { message, signature, entries, remark, claim: read_claim })
+        let timestamp = annotation(TIMESTAMP)
+            .map(read_timestamp)
+            .transpose()
+            .map_err(|error| Fault::invalid(format!("comes with a wrong timestamp: {error}")))?;
+        let signer = read_signer(annotation(CERTIFICATE), annotation(CHAIN)).map_err(|error| {
+            Fault::invalid(format!("comes with a malformed certificate: {error}"))
+        })?;
+        Ok(Parsed {
+            message: raw.payload.clone(),
+            stamped: signature.clone().into(),
+            signature,
+            signer,
+            entries: entry.into_iter().collect(),
+            timestamps: timestamp.into_iter().collect(),
+            claim: read_claim,
+        })
     }
+}
+
+fn read_signature(annotation: Option<&str>) -> Result<Vec<u8>, Fault> {
+    let signature =
+        annotation.ok_or_else(|| Fault::invalid(format!("has no `{SIGNATURE}` annotation")))?;
+    if signature.is_empty() || signature.len() > MAX_SIGNATURE {
+        return Err(Fault::invalid("is empty or longer than 8 KiB"));
+    }
+    STANDARD
+        .decode(signature)
+        .map_err(|_| Fault::invalid("is not standard base64, padded and without spaces"))
+}
+
+/// What comes above the certificate only ever leads to an authority of one's own, which may be its end:
+/// cosign writes the root too.
+fn read_signer(certificate: Option<&str>, chain: Option<&str>) -> Result<SignedBy, Malformed> {
+    let Some(certificate) = certificate else { return Ok(SignedBy::Key) };
+    let leaf = Certificate::from_pem(certificate.as_bytes())?;
+    let blocks = match chain {
+        Some(chain) if chain.len() > MAX_CHAIN => {
+            return Err(Malformed("its chain is larger than 64 KiB".to_owned()));
+        }
+        Some(chain) => pem::decode_several(chain.as_bytes(), &["CERTIFICATE"], MAX_CERTIFICATES)
+            .map_err(|error| Malformed(format!("its chain: {error}")))?,
+        None => Vec::new(),
+    };
+    let intermediates = blocks.iter().map(|der| Certificate::from_der(der));
+    let intermediates = intermediates.collect::<Result<_, _>>()?;
+    Ok(SignedBy::Certificate(Box::new(Chain { leaf, intermediates })))
+}
+
+fn read_timestamp(annotation: &str) -> Result<Vec<u8>, Malformed> {
+    if annotation.len() > MAX_TIMESTAMP {
+        return Err(Malformed("it is larger than 64 KiB".to_owned()));
+    }
+    let [response] = Json::parse(annotation.as_bytes())?
+        .members("the annotation", ["SignedRFC3161Timestamp"])?;
+    response.base64("`SignedRFC3161Timestamp`")
 }
 
 fn read_claim(message: &[u8]) -> Result<Claim, Malformed> {
@@ -85,9 +126,17 @@ fn read_claim(message: &[u8]) -> Result<Claim, Malformed> {
 pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The annotation that holds a keyless signer's certificate.
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+/// The annotation that holds the certificates above it.
+const CHAIN: &str = "dev.sigstore.cosign/chain";
 /// The annotation that holds Rekor's promise.
 const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
 /// The annotation that holds an RFC 3161 timestamp.
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 /// Characters of a signature in base64. RSA with 8192 bits has 1,368.
 const MAX_SIGNATURE: usize = 8 << 10;
+/// Characters of a chain.
+const MAX_CHAIN: usize = 64 << 10;
+/// Certificates of a chain.
+const MAX_CERTIFICATES: usize = 6;
+/// Characters of a timestamp's annotation. Real ones have 3,000.
+const MAX_TIMESTAMP: usize = 64 << 10;

@@ -7,9 +7,9 @@ use super::{
     Format, Reason,
     evidence::{Evidence, Item, LookFailure, RawSignature},
     format::judged,
-    places::Offer,
     policy::{Policy, Rule},
-    steps::{Candidate, Fault, Parsed, Vote, signer_of},
+    signer::Party,
+    steps::{Candidates, Fault, Parsed, Vote, distance},
     verdict::Finding,
 };
 use crate::oci::{Digest, ImageName};
@@ -29,10 +29,8 @@ pub(super) struct Case<'c> {
 pub(super) struct Hearing<'c> {
     /// What was looked at, in order.
     pub(super) findings: Vec<Finding>,
-    /// Every key whose signature counts, once.
-    pub(super) offers: Vec<Offer>,
-    /// What to call each of them.
-    pub(super) signers: Vec<String>,
+    /// Everybody whose signatures count, once.
+    pub(super) parties: Vec<Party>,
     /// Signatures that do not count, and whose they would be.
     pub(super) faults: Vec<(Fault, Vec<Arc<str>>)>,
     /// Where nobody could look.
@@ -45,7 +43,7 @@ pub(super) struct Hearing<'c> {
 impl<'c> Hearing<'c> {
     /// Hears `evidence` in `case`.
     pub(super) fn hold(case: Case<'c>, evidence: &'c Evidence) -> Self {
-        let candidates = Candidate::all(case.policy, case.rule);
+        let candidates = Candidates::of(case.policy, case.rule);
         let mut hearing = Self::default();
         for item in evidence.items() {
             match item {
@@ -91,7 +89,7 @@ impl<'c> Hearing<'c> {
         reasons.min_by_key(|reason| distance(*reason)).unwrap_or(unseen)
     }
 
-    fn examine(&mut self, case: Case<'c>, candidates: &[Candidate<'c>], raw: &RawSignature) {
+    fn examine(&mut self, case: Case<'c>, candidates: &Candidates<'c>, raw: &RawSignature) {
         let mut signer = Signer::default();
         let vote = self.steps(case, candidates, raw, &mut signer);
         let remark = signer.remark.map(|remark| format!(" ({remark})")).unwrap_or_default();
@@ -109,7 +107,7 @@ impl<'c> Hearing<'c> {
             ..finding(&raw.place, raw.format, true, &detail)
         });
         match vote {
-            Ok(vote) => self.count(&vote),
+            Ok(vote) => Party::join(&mut self.parties, vote.party()),
             Err(fault) if fault.reason == Reason::NoSignature => self.beside.push(fault.detail),
             Err(fault) => self.faults.push((fault, signer.authorities)),
         }
@@ -119,7 +117,7 @@ impl<'c> Hearing<'c> {
     fn steps(
         &self,
         case: Case<'c>,
-        candidates: &[Candidate<'c>],
+        candidates: &Candidates<'c>,
         raw: &RawSignature,
         signer: &mut Signer,
     ) -> Result<Vote<'c>, Fault> {
@@ -127,7 +125,7 @@ impl<'c> Hearing<'c> {
             Fault::new(Reason::NoSignature, "a signature in a format that is not supported yet")
         })?;
         let parsed = format.parse(raw)?;
-        signer.remark = parsed.remark;
+        signer.remark = candidates.remark(&parsed);
         let authentic = parsed.authenticate(candidates).map_err(|refused| {
             let (parsed, fault) = *refused;
             self.explained(case.policy, &parsed, fault, signer)
@@ -148,22 +146,10 @@ impl<'c> Hearing<'c> {
         if fault.reason != Reason::SignerNotTrusted || self.faults.len() >= MAX_EXPLAINED {
             return fault;
         }
-        let Some(key) = policy.keys().iter().find(|key| parsed.is_by(key)) else { return fault };
-        let name = signer_of(key);
+        let Some(name) = parsed.known_to(policy) else { return fault };
         let detail = format!("is by {name}, whom the rule does not ask");
         signer.name = Some(name);
         Fault::new(Reason::SignerNotTrusted, detail)
-    }
-
-    /// A second signature by the same key adds nothing.
-    fn count(&mut self, vote: &Vote<'_>) {
-        let name = vote.signer();
-        if !self.signers.contains(&name) {
-            let grants = vote.grants().iter();
-            let authorities = grants.map(|grant| (grant.authority.clone(), grant.window.until));
-            self.offers.push(Offer { authorities: authorities.collect() });
-            self.signers.push(name);
-        }
     }
 }
 
@@ -191,18 +177,6 @@ fn finding(place: &str, format: Format, found: bool, detail: &str) -> Finding {
         why_not: None,
         detail: detail.to_owned(),
         signer: None,
-    }
-}
-
-/// How far a signature with this fault is from counting.
-const fn distance(reason: Reason) -> u8 {
-    match reason {
-        Reason::NameMismatch => 0,
-        Reason::DenyList => 1,
-        Reason::DigestMismatch => 2,
-        Reason::TimeOutsideValidity => 3,
-        Reason::SignerNotTrusted => 4,
-        _ => 5,
     }
 }
 

@@ -21,6 +21,7 @@
 mod artifact;
 mod bundle;
 mod classic;
+mod der;
 mod evidence;
 #[cfg(test)]
 mod fixtures;
@@ -35,8 +36,12 @@ mod payload;
 mod pem;
 mod places;
 mod policy;
+mod root;
 mod sentence;
+mod signer;
 pub mod signing;
+
+mod stamp;
 mod steps;
 mod tree;
 #[cfg(test)]
@@ -44,16 +49,20 @@ mod vectors;
 mod verdict;
 mod verify;
 mod words;
+mod x509;
 
 pub use self::{
     artifact::{is_signature_artifact, is_signature_config, is_signature_payload},
     evidence::{Evidence, EvidenceSource, LookFailure, gather},
     outright::{
-        content_deny_listed, failed, readable_artifact, unreachable, unresolved, unsupported,
+        content_deny_listed, deny_listed, failed, readable_artifact, unreachable, unresolved,
+        unsupported,
     },
     policy::{
-        Authority, AuthorityKey, Denial, Denied, Exception, Group, Pattern, PatternError, Place,
-        Policy, Problem, Quantity, Require, Rule, SOON, SignedAs, Warning, WarningKind, Window,
+        Anchors, Authority, AuthorityKey, Certifier, Denial, Denied, Exception, Group, Keyless,
+        Keys, Kind, Matcher, MatcherError, Pattern, PatternError, Place, Policy, Problem, Quantity,
+        Require, Rule, SOON, SignedAs, SubjectMatcher, TrustRoot, Wanted, Warning, WarningKind,
+        Window,
     },
     verdict::{Finding, Format, Mode, Node, Outcome, Reason, Verdict},
     verify::decide,

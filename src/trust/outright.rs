@@ -11,8 +11,10 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// The denial, if the manifest or its repository is on the deny list, which wins over everything.
-pub(super) fn deny_listed(policy: &Policy, image: &ImageName, digest: &Digest) -> Option<Verdict> {
+/// The denial, if the content `digest` or its repository is on the deny list, which wins over
+/// everything.
+#[must_use]
+pub fn deny_listed(policy: &Policy, image: &ImageName, digest: &Digest) -> Option<Verdict> {
     policy.denial_of(image, digest).map(|denial| denied(policy, image, digest, denial))
 }
 

@@ -1,7 +1,8 @@
 //! PEM, the strict way: RFC 7468, one block and nothing else.
 //!
 //! What stands before, after or between blocks is where two readers see two keys (G-19), so there
-//! may be nothing: no second block, no text around, no carriage returns, no headers.
+//! may be nothing: no second block, no text around, no carriage returns, no headers. Where lines end
+//! inside changes no meaning, and not everybody who writes PEM ends them.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -31,7 +32,7 @@ pub(super) fn decode<'l>(text: &[u8], labels: &[&'l str]) -> Result<(&'l str, Ve
         if line.starts_with("-----") {
             return Err(PemError::SeveralBlocks);
         }
-        if line.is_empty() || line.len() > MAX_LINE {
+        if line.is_empty() {
             return Err(PemError::Body);
         }
         body.push_str(line);
@@ -41,6 +42,27 @@ pub(super) fn decode<'l>(text: &[u8], labels: &[&'l str]) -> Result<(&'l str, Ve
     }
     let content = STANDARD.decode(body).map_err(|_| PemError::Body)?;
     if content.is_empty() { Err(PemError::Body) } else { Ok((label, content)) }
+}
+
+/// The contents of the blocks in `text`, from one to `most`, each labelled by one of `labels`. They stand
+/// one after the other, with empty lines between them at most.
+///
+/// # Errors
+/// When `text` is anything else; see [`PemError`].
+pub(super) fn decode_several(
+    text: &[u8],
+    labels: &[&str],
+    most: usize,
+) -> Result<Vec<Vec<u8>>, PemError> {
+    let text = std::str::from_utf8(text).map_err(|_| PemError::NotText)?;
+    let begins: Vec<_> = text.match_indices("-----BEGIN ").map(|(at, _)| at).collect();
+    if begins.len() > most {
+        return Err(PemError::SeveralBlocks);
+    }
+    let starts = std::iter::once(0).chain(begins.into_iter().skip(1));
+    let ends = starts.clone().skip(1).chain([text.len()]);
+    let block = |(start, end)| Ok(decode(text[start..end].as_bytes(), labels)?.1);
+    starts.zip(ends).map(block).collect()
 }
 
 /// `content` as one block labelled `label`.
@@ -86,8 +108,6 @@ pub enum PemError {
 
 /// RFC 7468, 2: characters in a line that is written.
 const LINE: usize = 64;
-/// Characters in a line that is read.
-const MAX_LINE: usize = 76;
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +147,24 @@ mod tests {
         assert_eq!(decode(&[0xff, 0xfe], &["PUBLIC KEY"]), Err(PemError::NotText));
     }
 
+    #[test]
+    fn g19_reads_blocks_after_each_other_and_nothing_between() {
+        let read = |text: &str| decode_several(text.as_bytes(), &["PUBLIC KEY"], 2);
+        let content = vec![0, 1, 2];
+        assert_eq!(read(BLOCK), Ok(vec![content.clone()]));
+        assert_eq!(read(&format!("{BLOCK}\n{BLOCK}\n")), Ok(vec![content.clone(), content]));
+        for (text, error) in [
+            (String::new(), PemError::NoBlock),
+            (" \n".to_owned(), PemError::NoBlock),
+            (format!("a key:\n{BLOCK}"), PemError::NoBlock),
+            (format!("{BLOCK}a key:\n{BLOCK}"), PemError::SeveralBlocks),
+            (BLOCK.repeat(3), PemError::SeveralBlocks),
+            (format!("{BLOCK}-----BEGIN "), PemError::NoBlock),
+        ] {
+            assert_eq!(read(&text), Err(error), "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn printing_and_parsing_round_trip(content in proptest::collection::vec(any::<u8>(), 1..300)) {
@@ -137,6 +175,7 @@ mod tests {
         #[test]
         fn parsing_never_panics(text in "(-----(BEGIN|END) PUBLIC KEY-----|[A-Za-z0-9+/=\\n-]{0,20}|\\PC{0,5}){0,6}") {
             let _ = decode(text.as_bytes(), &["PUBLIC KEY"]);
+            let _ = decode_several(text.as_bytes(), &["PUBLIC KEY"], 4);
         }
     }
 }

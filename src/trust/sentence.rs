@@ -80,17 +80,14 @@ fn missing(case: Case<'_>, hearing: &Hearing<'_>) -> String {
     let mut signed = Vec::new();
     let mut missing = Vec::new();
     for name in case.rule.require.authorities() {
-        let offers = &hearing.offers;
-        let has_signed = offers
-            .iter()
-            .any(|offer| offer.authorities.iter().any(|(authority, _)| authority == name));
+        let has_signed = hearing.parties.iter().any(|party| party.speaks_for(name));
         let names = if has_signed { &mut signed } else { &mut missing };
         if !names.contains(name) {
             names.push(name.clone());
         }
     }
     if missing.is_empty() {
-        let count = hearing.offers.len();
+        let count = hearing.parties.len();
         return format!(
             "{} signed it with {count} distinct {}, each of which fills one place",
             listed(&signed),

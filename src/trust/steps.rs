@@ -3,26 +3,37 @@
 //! | step | gives | afterwards it is known that |
 //! | --- | --- | --- |
 //! | parse, bounded | [`Parsed`] | it has the form of a signature; nothing in it is true yet |
-//! | authenticate the bytes | [`Authentic`] | a key of the rule signed exactly these bytes |
-//! | authenticate the key at a time | [`Timely`] | that key speaks for somebody now |
+//! | authenticate the bytes | [`Authentic`] | a key, or the key in a certificate, signed exactly these bytes |
+//! | authenticate the signer at a time | [`Timely`] | that signer speaks for authorities of the rule |
 //! | bind | [`Bound`] | the bytes speak of the manifest that is judged |
 //! | authorize | [`Vote`] | whom it speaks for may vouch for this repository, and meant it |
 //!
 //! Each type can be made from the one before and from nothing else, so no wire format can leave a step
-//! out. A format does the first step and says how to read its claim; the other four are here, once.
+//! out. A format does the first step and says how to read its claim. The second and third differ by
+//! what a signer is known by, and have a file for each ([`key`], [`certificate`]), with what both ask of
+//! logs and timestamps in [`witness`]; the last two are here, once.
 
-use std::{sync::Arc, time::SystemTime};
+mod certificate;
+mod key;
+mod witness;
+
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
+pub(super) use self::certificate::Chain;
+use self::{
+    certificate::{Holder, Identified},
+    key::KeyCandidate,
+};
 use super::{
     Reason,
     json::Malformed,
-    keys::looks_like_a_signature,
-    log::LogEntry,
+    keys::Fingerprint,
+    log::{self, LogEntry},
     named::Named,
-    policy::{Grant, Policy, Rule, SignedAs, TrustedKey},
-    words::listed,
+    policy::{Policy, Rule, SignedAs},
+    signer::{Material, Party, Signer, Voice, names_of},
 };
 use crate::oci::{Digest, ImageName};
 
@@ -32,12 +43,25 @@ pub(super) struct Parsed {
     /// The exact bytes that were signed.
     pub(super) message: Bytes,
     pub(super) signature: Vec<u8>,
+    /// By what its signer is known.
+    pub(super) signer: SignedBy,
     /// The log entries that came along.
     pub(super) entries: Vec<LogEntry>,
-    /// What came along and cannot be verified.
-    pub(super) remark: Option<&'static str>,
+    /// The timestamps that came along: each a DER `TimeStampResp`.
+    pub(super) timestamps: Vec<Vec<u8>>,
+    /// What the timestamps are over.
+    pub(super) stamped: Bytes,
     /// How to read what the signer says. Called on authentic bytes.
     pub(super) claim: fn(&[u8]) -> Result<Claim, Malformed>,
+}
+
+/// By what a signature says that its signer is known.
+#[derive(Debug)]
+pub(super) enum SignedBy {
+    /// A key, which the policy has.
+    Key,
+    /// A certificate, which came along.
+    Certificate(Box<Chain>),
 }
 
 /// What a signer says.
@@ -49,22 +73,27 @@ pub(super) struct Claim {
     pub(super) reference: Option<String>,
 }
 
-/// A key that a rule asks, with those of its grants that the rule is about.
+/// Whom a rule asks, by what they are known by.
 #[derive(Debug)]
-pub(super) struct Candidate<'p> {
-    pub(super) key: &'p TrustedKey,
-    pub(super) grants: Vec<&'p Grant>,
+pub(super) struct Candidates<'p> {
+    keys: Vec<KeyCandidate<'p>>,
+    identified: Vec<Identified<'p>>,
 }
 
-impl<'p> Candidate<'p> {
-    /// The keys of the authorities that `rule` asks.
-    pub(super) fn all(policy: &'p Policy, rule: &Rule) -> Vec<Self> {
-        let asked = rule.require.authorities();
-        let grants = |key: &'p TrustedKey| -> Vec<&'p Grant> {
-            key.grants.iter().filter(|grant| asked.contains(&&grant.authority)).collect()
-        };
-        let candidates = policy.keys().iter().map(|key| Self { key, grants: grants(key) });
-        candidates.filter(|candidate| !candidate.grants.is_empty()).collect()
+impl<'p> Candidates<'p> {
+    /// Those that `rule` asks.
+    pub(super) fn of(policy: &'p Policy, rule: &Rule) -> Self {
+        let keys = KeyCandidate::asked(policy, rule);
+        Self { keys, identified: Identified::asked(policy, rule) }
+    }
+
+    /// What is to be said about what came with `parsed` and nobody verifies: whoever is asked by keys
+    /// alone has no trust root, and needs none.
+    pub(super) fn remark(&self, parsed: &Parsed) -> Option<&'static str> {
+        let is_unheard = matches!(parsed.signer, SignedBy::Key)
+            && !self.keys.iter().any(KeyCandidate::has_trust_root);
+        let (entries, timestamps) = (&parsed.entries, &parsed.timestamps);
+        log::remark(!entries.is_empty(), !timestamps.is_empty()).filter(|_| is_unheard)
     }
 }
 
@@ -86,19 +115,26 @@ impl Fault {
     }
 }
 
-/// A signature whose bytes a key of the rule has signed.
+/// A signature whose bytes a signer of a known kind has signed.
 #[derive(Debug)]
 pub(super) struct Authentic<'c, 'p> {
     parsed: Parsed,
-    candidate: &'c Candidate<'p>,
+    author: Author<'c, 'p>,
 }
 
-/// An authentic signature by a key whose window is open.
+/// By what the signer is known.
+#[derive(Debug)]
+enum Author<'c, 'p> {
+    Certificate(Box<Chain>, Box<Holder<'p>>),
+    Key(&'c KeyCandidate<'p>),
+}
+
+/// An authentic signature by somebody who speaks for authorities of the rule.
 #[derive(Debug)]
 pub(super) struct Timely<'p> {
     parsed: Parsed,
-    key: &'p TrustedKey,
-    grants: Vec<&'p Grant>,
+    signer: Signer,
+    voices: Vec<Voice<'p>>,
 }
 
 /// A timely signature of the manifest that is judged.
@@ -106,100 +142,79 @@ pub(super) struct Timely<'p> {
 pub(super) struct Bound<'p> {
     digest: Digest,
     reference: Option<String>,
-    key: &'p TrustedKey,
-    grants: Vec<&'p Grant>,
+    signer: Signer,
+    voices: Vec<Voice<'p>>,
 }
 
 /// A signature that counts.
 #[derive(Clone, Debug)]
 pub(super) struct Vote<'p> {
-    key: &'p TrustedKey,
-    grants: Vec<&'p Grant>,
+    signer: Signer,
+    voices: Vec<Voice<'p>>,
 }
 
 impl Parsed {
-    /// Step 2: finds the key that signed the bytes.
+    /// Step 2: finds who signed the bytes.
     ///
     /// # Errors
     /// When none of `candidates` did.
     pub(super) fn authenticate<'c, 'p>(
         self,
-        candidates: &'c [Candidate<'p>],
+        candidates: &'c Candidates<'p>,
     ) -> Result<Authentic<'c, 'p>, Box<(Self, Fault)>> {
-        // Somebody may craft a second key that fits the same signature: it counts for the first only.
-        let signed =
-            |candidate: &&Candidate<'_>| candidate.key.key.verifies(&self.message, &self.signature);
-        let Some(candidate) = candidates.iter().find(signed) else {
-            let fault = self.refusal(candidates);
-            return Err(Box::new((self, fault)));
+        let author = match &self.signer {
+            SignedBy::Key => key::author_of(&self, &candidates.keys).map(Author::Key),
+            SignedBy::Certificate(chain) => Holder::of(&self, chain, &candidates.identified)
+                .map(|holder| Author::Certificate(chain.clone(), Box::new(holder))),
         };
-        if self.entries.iter().any(|entry| !entry.names(&candidate.key.key)) {
-            let fault = Fault::invalid("comes with a log entry about another key");
-            return Err(Box::new((self, fault)));
+        match author {
+            Ok(author) => Ok(Authentic { parsed: self, author }),
+            Err(fault) => Err(Box::new((self, fault))),
         }
-        Ok(Authentic { parsed: self, candidate })
     }
 
-    /// Whether `key` signed the bytes: to tell who it was when it was nobody who is asked.
-    pub(super) fn is_by(&self, key: &TrustedKey) -> bool {
-        key.key.verifies(&self.message, &self.signature)
+    /// Whom `policy` knows by what is said here about the signer: to tell who it was when it was nobody
+    /// who is asked.
+    pub(super) fn known_to(&self, policy: &Policy) -> Option<String> {
+        match &self.signer {
+            SignedBy::Key => key::known(policy, self),
+            SignedBy::Certificate(chain) => certificate::known(policy, chain),
+        }
     }
 
-    /// What can be said about bytes that no key has signed. They are not authentic, so this explains
-    /// and decides nothing.
-    fn refusal(&self, candidates: &[Candidate<'_>]) -> Fault {
-        let logged = candidates
-            .iter()
-            .find(|candidate| self.entries.iter().any(|entry| entry.names(&candidate.key.key)));
-        if let Some(candidate) = logged {
-            let names = names_of(&candidate.grants);
-            return Fault::invalid(format!(
-                "is logged for the key of {names}, which does not verify it"
-            ));
-        }
-        if !looks_like_a_signature(&self.signature) {
-            return Fault::invalid("is not the signature of any kind of key");
-        }
-        match (self.claim)(&self.message) {
-            Ok(_) => Fault::new(
-                Reason::SignerNotTrusted,
-                "verifies under none of the keys that the rule asks",
-            ),
-            Err(error) => Fault::invalid(format!("is over a malformed payload: {error}")),
-        }
+    /// What of it belongs to one party only, when `key` has signed it.
+    fn material(&self, key: Fingerprint) -> BTreeSet<Material> {
+        [Material::Key(key), Material::Signature(Digest::of(&self.signature))].into()
     }
 }
 
 impl<'p> Authentic<'_, 'p> {
-    /// Who signed: authorities and fingerprint.
+    /// What the signer is called.
     pub(super) fn signer(&self) -> String {
-        signer_of(self.candidate.key)
+        match &self.author {
+            Author::Certificate(_, holder) => holder.name(),
+            Author::Key(candidate) => candidate.name(),
+        }
     }
 
     /// The authorities whose signature it would be.
     pub(super) fn authorities(&self) -> Vec<Arc<str>> {
-        self.candidate.grants.iter().map(|grant| grant.authority.clone()).collect()
+        match &self.author {
+            Author::Certificate(_, holder) => holder.authorities(),
+            Author::Key(candidate) => candidate.authorities(),
+        }
     }
 
-    /// Step 3: whom the key speaks for at `now`. There is no verified time of signing without a log
-    /// or a timestamp, so a key's window is held against the present.
+    /// Step 3: for whom the signer speaks at `now`.
     ///
     /// # Errors
-    /// When every window is closed.
+    /// When for nobody.
     pub(super) fn at(self, now: SystemTime) -> Result<Timely<'p>, Fault> {
-        let grants = &self.candidate.grants;
-        let open: Vec<_> =
-            grants.iter().copied().filter(|grant| grant.window.contains(now)).collect();
-        if open.is_empty() {
-            let windows: Vec<_> = grants.iter().map(|grant| grant.window.to_string()).collect();
-            let detail = format!(
-                "is by a key of {} that is valid {} only",
-                names_of(grants),
-                windows.join(" or ")
-            );
-            return Err(Fault::new(Reason::TimeOutsideValidity, detail));
-        }
-        Ok(Timely { parsed: self.parsed, key: self.candidate.key, grants: open })
+        let (signer, voices) = match &self.author {
+            Author::Certificate(chain, holder) => holder.at(&self.parsed, chain, now)?,
+            Author::Key(candidate) => candidate.at(&self.parsed, now)?,
+        };
+        Ok(Timely { parsed: self.parsed, signer, voices })
     }
 }
 
@@ -212,47 +227,43 @@ impl<'p> Timely<'p> {
         let claim = (self.parsed.claim)(&self.parsed.message)
             .map_err(|error| Fault::invalid(format!("is over a malformed payload: {error}")))?;
         if !claim.digests.contains(digest) {
-            let names = names_of(&self.grants);
+            let names = names_of(&self.voices);
             let signed = claim.digests.first().map(Digest::to_string).unwrap_or_default();
             let more = if claim.digests.len() > 1 { " and others" } else { "" };
             let detail = format!("by {names} is for {signed}{more}, another manifest");
             return Err(Fault::new(Reason::DigestMismatch, detail));
         }
         let reference = claim.reference;
-        Ok(Bound { digest: *digest, reference, key: self.key, grants: self.grants })
+        Ok(Bound { digest: *digest, reference, signer: self.signer, voices: self.voices })
     }
 }
 
 impl<'p> Bound<'p> {
-    /// Step 5: whom the key speaks for may vouch for `image`, and the signer meant that repository.
+    /// Step 5: whom the signer speaks for may vouch for `image`, and that repository was meant.
     ///
     /// # Errors
-    /// When the key is denied, may not vouch here, or another repository was meant.
+    /// When the key is denied, nobody may vouch here, or another repository was meant.
     pub(super) fn authorize(
         self,
         policy: &Policy,
         rule: &Rule,
         image: &ImageName,
     ) -> Result<Vote<'p>, Fault> {
-        let names = names_of(&self.grants);
-        if let Some(denial) = policy.denial_of_key(self.key.key.fingerprint()) {
+        let names = names_of(&self.voices);
+        if let Some(denial) = policy.denial_of_key(&self.signer.key) {
             let why = denial.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             let detail = format!("is by a key of {names} that is on the deny list{why}");
             return Err(Fault::new(Reason::DenyList, detail));
         }
         self.check_name(policy, rule, image, &names)?;
-        let may = |grant: &&Grant| {
-            policy
-                .authority(&grant.authority)
-                .is_some_and(|authority| authority.may_vouch_for(image))
-        };
-        let grants: Vec<_> = self.grants.into_iter().filter(may).collect();
-        if grants.is_empty() {
+        let may = |voice: &Voice<'_>| voice.authority.may_vouch_for(image);
+        let voices: Vec<_> = self.voices.into_iter().filter(may).collect();
+        if voices.is_empty() {
             let detail =
                 format!("is by {names}, who may not vouch for `{image}`: see `repositories`");
             return Err(Fault::new(Reason::SignerNotTrusted, detail));
         }
-        Ok(Vote { key: self.key, grants })
+        Ok(Vote { signer: self.signer, voices })
     }
 
     fn check_name(
@@ -287,32 +298,34 @@ impl<'p> Bound<'p> {
     }
 }
 
-impl<'p> Vote<'p> {
-    /// Who signed: authorities and fingerprint.
-    pub(super) fn signer(&self) -> String {
-        signer_of(self.key)
+impl Vote<'_> {
+    /// Whose it is.
+    pub(super) fn party(&self) -> Party {
+        Party::new(&self.signer, &self.voices)
     }
-
-    /// For whom it counts.
-    pub(super) fn grants(&self) -> &[&'p Grant] {
-        &self.grants
-    }
-}
-
-/// Authorities and fingerprint, as findings and records name a signer.
-pub(super) fn signer_of(key: &TrustedKey) -> String {
-    let names: Vec<_> = key.grants.iter().map(|grant| &*grant.authority).collect();
-    format!("{} ({})", names.join(", "), key.key.fingerprint())
-}
-
-fn names_of(grants: &[&Grant]) -> String {
-    let names: Vec<Arc<str>> = grants.iter().map(|grant| grant.authority.clone()).collect();
-    listed(&names)
 }
 
 /// A stranger's text, short enough for a message.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const MOST: usize = 120;
     let short: String = text.chars().filter(|letter| !letter.is_control()).take(MOST).collect();
     if text.chars().count() > MOST { format!("{short}...") } else { short }
+}
+
+/// The one of `faults` that came closest to counting.
+fn closest(faults: Vec<Fault>) -> Fault {
+    let closest = faults.into_iter().min_by_key(|fault| distance(fault.reason));
+    closest.unwrap_or_else(|| Fault::new(Reason::SignerNotTrusted, "speaks for nobody"))
+}
+
+/// How far a signature with a fault of this kind is from counting: the later the step, the closer.
+pub(super) const fn distance(reason: Reason) -> u8 {
+    match reason {
+        Reason::NameMismatch => 0,
+        Reason::DenyList => 1,
+        Reason::DigestMismatch => 2,
+        Reason::TimeOutsideValidity => 3,
+        Reason::SignerNotTrusted => 4,
+        _ => 5,
+    }
 }

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use super::{
     Reason,
-    places::{Filled, Free, Offer},
+    places::{Filled, Free},
     policy::Require,
+    signer::Party,
     verdict::Node,
 };
 
 /// What is known about the places of a requirement.
 pub(super) struct Places<'h> {
     /// Who may fill places.
-    pub(super) offers: &'h [Offer],
-    /// What to call each of them.
-    pub(super) signers: &'h [String],
+    pub(super) parties: &'h [Party],
     /// Who fills which, where the whole is met.
     pub(super) filled: &'h [Filled],
     /// Why signatures of an authority do not count.
@@ -25,7 +24,7 @@ pub(super) struct Places<'h> {
 impl Places<'_> {
     /// The tree of `require`.
     pub(super) fn node(&self, require: &Require) -> Node {
-        let mut taken: Vec<_> = (0..self.offers.len())
+        let mut taken: Vec<_> = (0..self.parties.len())
             .map(|at| self.filled.iter().any(|place| place.offer == at))
             .collect();
         self.part(require, &mut taken)
@@ -57,23 +56,21 @@ impl Places<'_> {
     fn place(&self, requirement: String, name: &Arc<str>, taken: &mut [bool]) -> Node {
         let filled =
             self.filled.iter().find(|place| place.authority == *name).map(|place| place.offer);
-        let speaks = |at: &usize| {
-            self.offers[*at].authorities.iter().any(|(authority, _)| authority == name)
-        };
-        let spare = (0..self.offers.len()).filter(speaks).find(|at| !taken[*at]);
+        let speaks = |at: &usize| self.parties[*at].speaks_for(name);
+        let spare = (0..self.parties.len()).filter(speaks).find(|at| !taken[*at]);
         let by = filled.or(spare);
         if let Some(at) = by {
             taken[at] = true;
         }
         let why_not = match by {
             Some(_) => None,
-            None if (0..self.offers.len()).any(|at| speaks(&at)) => Some(Reason::BelowThreshold),
+            None if (0..self.parties.len()).any(|at| speaks(&at)) => Some(Reason::BelowThreshold),
             None => Some((self.faults)(name)),
         };
         Node {
             requirement,
             satisfied: by.is_some(),
-            by: by.map(|at| self.signers[at].clone()),
+            by: by.map(|at| self.parties[at].name.clone()),
             why_not,
             children: Vec::new(),
         }

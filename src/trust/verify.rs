@@ -18,6 +18,7 @@ use super::{
     places::{self, Filled, Filling, Free},
     policy::{Pattern, Policy, Require},
     sentence,
+    signer::Party,
     tree::Places,
     verdict::Verdict,
 };
@@ -69,9 +70,10 @@ fn judge(
 /// Why the judgement ends, and who fills which place.
 fn settle(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> (Reason, Vec<Filled>) {
     let require = &case.rule.require;
+    let offers: Vec<_> = hearing.parties.iter().map(Party::offer).collect();
     let fill = |insecure| {
         let free = Free { insecure, pinned: Some(case.digest) };
-        places::fill(require, &hearing.offers, free)
+        places::fill(require, &offers, free)
     };
     match fill(false) {
         Filling::Filled(filled) if filled.is_empty() => (Reason::Pinned, filled),
@@ -99,7 +101,7 @@ fn unmet(case: Case<'_>, hearing: &Hearing<'_>, gathered: bool) -> Reason {
     if let Some(reason) = failures.min() {
         return reason;
     }
-    if !hearing.offers.is_empty() {
+    if !hearing.parties.is_empty() {
         return Reason::BelowThreshold;
     }
     hearing.closest_fault().map_or(Reason::NoSignature, |fault| fault.reason)
@@ -114,8 +116,7 @@ fn verdict(
 ) -> Verdict {
     let Case { policy, rule, image, digest, now } = case;
     let places = Places {
-        offers: &hearing.offers,
-        signers: &hearing.signers,
+        parties: &hearing.parties,
         filled,
         faults: &|authority| hearing.fault_of(authority),
         free: Free { insecure: reason == Reason::InsecureRule, pinned: Some(digest) },

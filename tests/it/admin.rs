@@ -13,6 +13,16 @@ async fn tells_that_it_is_alive_and_ready() {
 }
 
 #[tokio::test]
+async fn a_mirror_whose_data_directory_is_gone_is_not_ready() {
+    let stage = Stage::new().await;
+    std::fs::remove_dir_all(stage.mirror.data().join("partial")).expect("was there");
+    eventually("it is noticed", || async { stage.mirror.admin("/readyz").await.status == 503 })
+        .await;
+    let ready = stage.mirror.admin("/readyz").await;
+    assert!(String::from_utf8_lossy(&ready.body).contains("partial"), "{ready:?}");
+}
+
+#[tokio::test]
 async fn serves_nothing_of_the_registry_and_the_registry_nothing_of_it() {
     let stage = Stage::new().await;
     let image = Image::oci("not through admin");

@@ -317,6 +317,45 @@ async fn a_denied_child_stays_denied_inside_a_signed_index() {
 }
 
 #[tokio::test]
+async fn g39_a_child_of_more_indexes_than_are_asked_is_undecided() {
+    let stage = Stage::new().await;
+    let child = Image::oci("listed too often");
+    for nth in 0..65 {
+        let index = Image::index(vec![child.clone(), Image::oci(&format!("beside it {nth}"))]);
+        stage.upstream.push("acme/app", &format!("v{nth}"), &index);
+        stage.mirror.manifest("acme/app", format!("v{nth}")).await.denied();
+    }
+    let answer = stage.mirror.manifest("acme/app", child.digest).await;
+    answer.unavailable();
+    assert_eq!(stage.mirror.reason_of(&answer), "limit_reached");
+}
+
+#[tokio::test]
+async fn a_denied_layer_is_refused_inside_an_admitted_image() {
+    let (image, other) = (Image::oci("has a bad layer"), Image::oci("has none"));
+    let stage = Stage::new().await;
+    stage.push_signed("acme/app", "v1", &image);
+    stage.push_signed("acme/app", "v2", &other);
+    stage.mirror.manifest("acme/app", "v1").await.serves(&image);
+    stage.mirror.manifest("acme/app", "v2").await.serves(&other);
+    stage.mirror.blob("acme/app", image.layer(0)).await.carries(&image.blobs[1]);
+
+    let denial = format!("[[deny]]\ndigest = \"{}\"\nreason = \"malware\"\n", image.layer(0));
+    stage.mirror.adopt(&format!("{}\n{denial}", stage::POLICY)).await;
+    let path = format!("/v2/acme/app/blobs/{}", image.layer(0));
+    let answer = stage.mirror.get(&path).await;
+    assert!(format!("{:?}", answer.denied()).contains("malware"), "{answer:?}");
+    assert_eq!(stage.mirror.reason_of(&answer), "deny_list");
+    let part = stage.mirror.send(Ask::get(&path).header("range", "bytes=0-3")).await;
+    part.denied();
+    assert_eq!(stage.mirror.head(&path).await.status, 403);
+    let lines = stage.mirror.records().into_iter();
+    let denials = lines.filter(|line| line["digest"] == image.layer(0).to_string()).count();
+    assert_eq!(denials, 1, "a client that insists writes one line");
+    stage.mirror.blob("acme/app", other.layer(0)).await.carries(&other.blobs[1]);
+}
+
+#[tokio::test]
 async fn an_exception_admits_until_its_date_and_says_so() {
     let image = Image::oci("not signed yet");
     let policy = format!(

@@ -208,6 +208,30 @@ async fn one_blob_in_two_repositories_is_kept_once() {
 }
 
 #[tokio::test]
+async fn what_another_repository_lacks_is_asked_for_in_ones_own() {
+    for status in [404, 403] {
+        let (stage, image, path) = scene(300_000).await;
+        stage.push_signed("acme/other", "v1", &image);
+        stage.mirror.manifest("acme/other", "v1").await.serves(&image);
+        let there = path.replace("acme/app", "acme/other");
+        let gate = Gate::closed();
+        stage.upstream.always(&there, Fault::Late { gate: gate.clone(), status });
+        let second = async {
+            eventually("the fill has begun", || async { stage.upstream.count(&there) > 0 }).await;
+            let open = async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                gate.open();
+            };
+            tokio::join!(stage.mirror.get(&path), open).0
+        };
+        let (first, second) = tokio::join!(stage.mirror.get(&there), second);
+        assert_eq!(first.status, status);
+        second.carries(&image.blobs[1]);
+        assert_eq!(stage.upstream.count(&path), 1);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_blob_is_a_blob() {
     let stage = Stage::new().await;
     let image = Image::with_layers("empty layer", vec![Bytes::new()]);

@@ -198,7 +198,7 @@ impl AuthoritySummary {
         Self {
             name: authority.name.to_string(),
             repositories: texts(&authority.repositories),
-            keys: authority.keys.iter().map(|key| KeySummary::of(key, now)).collect(),
+            keys: authority.keys().iter().map(|key| KeySummary::of(key, now)).collect(),
         }
     }
 }

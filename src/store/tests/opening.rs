@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
 
 use super::support::*;
-use crate::store::{Files, StoreError, tests::faults::Counter};
+use crate::store::{Files, Store, StoreError, background, tests::faults::Counter};
 
 #[tokio::test]
 async fn two_cannot_have_the_same_directory() {
@@ -33,12 +33,29 @@ async fn a_store_that_is_dropped_frees_the_directory() {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_lost_is_noticed_and_so_is_its_return() {
+    let scene = Scene::new();
+    let store = scene.open();
+    let maintain = |store: &Store| {
+        let inner = Arc::clone(&store.inner);
+        tokio::task::spawn_blocking(move || background::maintain(&inner, 1))
+    };
+    maintain(&store).await.expect("runs").expect("works");
+    assert!(store.problem().is_none());
+    fs::remove_dir_all(scene.root().join("partial")).expect("was there");
+    maintain(&store).await.expect("runs").expect("goes on");
+    assert!(store.problem().expect("is noticed").to_string().contains("partial"));
+    fs::create_dir(scene.root().join("partial")).expect("can be made");
+    maintain(&store).await.expect("runs").expect("works");
+    assert!(store.problem().is_none());
+}
+
+#[tokio::test]
 async fn a_place_where_no_directory_can_be_made_is_an_error() {
     let scene = Scene::new();
     // `/proc` says "not found" to every new folder, although it is there itself.
     let options = crate::store::Options { root: "/proc/portcullis/data".into(), ..scene.options() };
-    let opened =
-        crate::store::Store::open(options, &scene.environment(), Arc::clone(&scene.metrics));
+    let opened = Store::open(options, &scene.environment(), Arc::clone(&scene.metrics));
     assert!(opened.expect_err("is no place").to_string().contains("`--data`"));
 }
 
@@ -50,8 +67,7 @@ async fn what_is_not_a_directory_is_refused_with_a_next_step() {
     for root in [file.clone(), file.join("below")] {
         let mut options = scene.options();
         options.root = root;
-        let opened =
-            crate::store::Store::open(options, &scene.environment(), Arc::clone(&scene.metrics));
+        let opened = Store::open(options, &scene.environment(), Arc::clone(&scene.metrics));
         let message = opened.expect_err("is no directory").to_string();
         assert!(message.contains("cannot be used") && message.contains("`--data`"), "{message}");
     }

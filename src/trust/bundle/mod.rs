@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use self::{
     dsse::Envelope,
-    material::{Material, Signer},
+    material::Material,
     statement::{SIGNATURE, Statement},
 };
 use super::{
@@ -28,7 +28,7 @@ use super::{
     evidence::RawSignature,
     format::{Limits, WireFormat},
     json::{Json, Malformed, Members},
-    log::{self, Signed, hash_of},
+    log::{Signed, hash_of},
     steps::{Claim, Fault, Parsed},
 };
 use crate::oci::{Digest, reference::CosignSuffix};
@@ -65,34 +65,8 @@ impl WireFormat for Bundle {
 
     fn parse(&self, raw: &RawSignature) -> Result<Parsed, Fault> {
         let document = Document::parse(&raw.payload)?;
-        let (message, payload, signature, claim): (Bytes, _, _, ReadClaim) = match document.content
-        {
-            Content::Envelope(envelope) => {
-                let message = envelope.message();
-                check_is_signature(&envelope.payload)?;
-                (message.into(), Some(envelope.payload), envelope.signature, read_statement)
-            }
-            Content::Message { digest, signature } => {
-                let message = raw.subject.clone().ok_or_else(|| {
-                    Fault::invalid("is over the manifest itself, which is not there")
-                })?;
-                check_message_digest(digest, &message)?;
-                (message, None, signature, read_manifest)
-            }
-        };
-        let material = document.material;
-        if material.signer == Signer::Certificate {
-            let detail = "comes with a certificate: keyless signing is not supported yet";
-            return Err(Fault::new(Reason::SignerNotTrusted, detail));
-        }
-        let signed =
-            Signed { signature: &signature, message: &message, payload: payload.as_deref() };
-        let entries = material.entries.iter().map(|entry| entry.check(&signed));
-        let entries = entries
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
-        let remark = log::remark(!entries.is_empty(), material.has_timestamp);
-        Ok(Parsed { message, signature, entries, remark, claim })
+        document.check_is_signature()?;
+        document.into_parsed(raw.subject.as_ref())
     }
 }
 
@@ -117,14 +91,23 @@ enum Content {
 }
 
 impl Document {
+    /// Reads a bundle of the one version that is taken from a registry.
     fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+        Self::parse_versions(bytes, &MEDIA_TYPES)
+    }
+
+    /// Reads a bundle of one of the versions that these media types name.
+    fn parse_versions(bytes: &[u8], taken: &[&str]) -> Result<Self, Fault> {
         let malformed =
             |error| Fault::invalid(format!("is in a malformed Sigstore bundle: {error}"));
         let mut members = Json::parse(bytes)
             .and_then(|document| Members::of(document, "the bundle"))
             .map_err(malformed)?;
         let media_type = members.require("mediaType").and_then(|kind| kind.text("`mediaType`"));
-        check_version(&media_type.map_err(malformed)?)?;
+        let media_type = media_type.map_err(malformed)?;
+        if !taken.contains(&media_type.as_str()) {
+            return Err(other_version(&media_type));
+        }
         Self::read(members).map_err(malformed)
     }
 
@@ -138,25 +121,64 @@ impl Document {
         members.finish()?;
         Ok(Self { material, content })
     }
+
+    /// Refuses what says by itself that it is an attestation. It does not count whoever signed it, so
+    /// this needs no key; that a *signature* says so is read again from authentic bytes.
+    fn check_is_signature(&self) -> Result<(), Fault> {
+        let Content::Envelope(envelope) = &self.content else { return Ok(()) };
+        let statement = Statement::parse(&envelope.payload)
+            .map_err(|error| Fault::invalid(format!("is over a malformed statement: {error}")))?;
+        if statement.predicate_type == SIGNATURE {
+            return Ok(());
+        }
+        let kind = statement.predicate_type;
+        let kind: String = kind.chars().filter(|letter| !letter.is_control()).take(120).collect();
+        let detail = format!("an attestation of type `{kind}` in a Sigstore bundle");
+        Err(Fault::new(Reason::NoSignature, detail))
+    }
+
+    /// What is signed, by whom, and who has seen it; `subject` is the manifest that a bare signature is
+    /// over.
+    fn into_parsed(self, subject: Option<&Bytes>) -> Result<Parsed, Fault> {
+        let (message, payload, signature, claim): (Bytes, _, _, ReadClaim) = match self.content {
+            Content::Envelope(envelope) => {
+                let message = envelope.message();
+                (message.into(), Some(envelope.payload), envelope.signature, read_statement)
+            }
+            Content::Message { digest, signature } => {
+                let message = subject.cloned().ok_or_else(|| {
+                    Fault::invalid("is over the manifest itself, which is not there")
+                })?;
+                check_message_digest(digest, &message)?;
+                (message, None, signature, read_manifest)
+            }
+        };
+        let Material { signer, entries, timestamps } = self.material;
+        let signed =
+            Signed { signature: &signature, message: &message, payload: payload.as_deref() };
+        let entries = entries.into_iter().map(|record| record.about(&signed));
+        let entries = entries
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
+        let stamped = signature.clone().into();
+        Ok(Parsed { message, signature, signer, entries, timestamps, stamped, claim })
+    }
 }
 
-/// Only version 0.3, in either of its spellings.
-fn check_version(media_type: &str) -> Result<(), Fault> {
-    if MEDIA_TYPES.contains(&media_type) {
-        return Ok(());
-    }
+/// Only version 0.3 is taken from a registry, in either of its spellings.
+fn other_version(media_type: &str) -> Fault {
     let older = ["0.1", "0.2"].into_iter().find(|version| {
         media_type.strip_prefix("application/vnd.dev.sigstore.bundle+json;version=")
             == Some(*version)
     });
-    Err(Fault::invalid(match older {
+    Fault::invalid(match older {
         Some(version) => format!(
             "is in a Sigstore bundle of version {version}: from a registry only version 0.3 is taken"
         ),
         None => {
             "is in a Sigstore bundle of an unknown version: only version 0.3 is taken".to_owned()
         }
-    }))
+    })
 }
 
 fn read_message(message: Json) -> Result<Content, Malformed> {
@@ -180,20 +202,6 @@ fn check_message_digest(digest: Option<(String, Vec<u8>)>, message: &[u8]) -> Re
     } else {
         Err(Fault::invalid("says that it is over other content than this manifest"))
     }
-}
-
-/// Refuses what says by itself that it is an attestation. It does not count whoever signed it, so
-/// this needs no key; that a *signature* says so is read again from authentic bytes.
-fn check_is_signature(payload: &[u8]) -> Result<(), Fault> {
-    let statement = Statement::parse(payload)
-        .map_err(|error| Fault::invalid(format!("is over a malformed statement: {error}")))?;
-    if statement.predicate_type == SIGNATURE {
-        return Ok(());
-    }
-    let kind = statement.predicate_type;
-    let kind: String = kind.chars().filter(|letter| !letter.is_control()).take(120).collect();
-    let detail = format!("an attestation of type `{kind}` in a Sigstore bundle");
-    Err(Fault::new(Reason::NoSignature, detail))
 }
 
 /// What is said in the envelope whose signed bytes are `message`.

@@ -412,9 +412,9 @@ fn entry(bundle: &Value, signer: &PrivateKey, change: impl Fn(&mut Value)) -> Va
     change(&mut body);
     let body = body.to_string();
     let root = sha2::Sha256::new().chain_update([0]).chain_update(&body).finalize();
-    let note = format!("log.test\n1\n{}\n\n\u{2014} log.test AAAA\n", STANDARD.encode(root));
+    let note = format!("log.test\n1\n{}\n\n\u{2014} log.test AAAAAAE=\n", STANDARD.encode(root));
     json!({
-        "logId": {"keyId": "AAAA"}, "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
+        "logId": {"keyId": STANDARD.encode([7; 32])}, "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
         "inclusionProof": {"checkpoint": {"envelope": note}},
         "canonicalizedBody": STANDARD.encode(body),
     })

@@ -14,6 +14,7 @@
 //! (G-33). Sources: `signatures.md` a.4; RFC 5480, RFC 3279, RFC 8410.
 
 mod encoding;
+mod scheme;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -27,7 +28,10 @@ use spki::{
     der::{Decode as _, Encode as _},
 };
 
-pub(super) use self::encoding::{is_ecdsa_signature, looks_like_a_signature};
+pub(super) use self::{
+    encoding::{is_ecdsa_signature, looks_like_a_signature},
+    scheme::{Hash, Scheme},
+};
 use super::{pem, words::words};
 use crate::oci::digest::hex_of;
 
@@ -146,6 +150,11 @@ impl Fingerprint {
     fn of(spki: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(spki).into())
+    }
+
+    /// The hash itself.
+    pub(super) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

@@ -14,7 +14,6 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::Digest as _;
 
-use super::LogEntry;
 use crate::{
     oci::digest::hex_of,
     trust::{
@@ -61,8 +60,11 @@ impl Kind {
 /// A body that is about the signature it came with.
 #[derive(Debug)]
 pub(in crate::trust) struct Body {
-    pub(in crate::trust) kind: Kind,
-    pub(in crate::trust) entry: LogEntry,
+    pub(super) kind: Kind,
+    /// The key, or the certificate, that it says has signed: DER.
+    pub(super) signer: Vec<u8>,
+    /// How it says that the key signs, where it says so: a `PublicKeyDetails` of Sigstore.
+    pub(super) details: Option<String>,
 }
 
 impl Body {
@@ -74,17 +76,23 @@ impl Body {
         let [version, kind, spec] =
             Json::parse(bytes)?.members("the entry", ["apiVersion", "kind", "spec"])?;
         let kind = Kind::of(&kind.text("`kind`")?, &version.text("`apiVersion`")?)?;
-        let entry = match kind {
-            Kind::Dsse => dsse(spec, signed),
-            Kind::HashedRekord1 => hashed_rekord_1(spec, signed),
-            Kind::HashedRekord2 => hashed_rekord_2(spec, signed),
-            Kind::Intoto => intoto(spec, signed),
-        }?;
-        Ok(Self { kind, entry })
+        let (signer, details) = match kind {
+            Kind::Dsse => (dsse(spec, signed)?, None),
+            Kind::HashedRekord1 => (hashed_rekord_1(spec, signed)?, None),
+            Kind::HashedRekord2 => {
+                let verifier = hashed_rekord_2(spec, signed)?;
+                if verifier.entry(signed) != bytes {
+                    return Err(Malformed("it is not written in the one way".to_owned()));
+                }
+                (verifier.signer, Some(verifier.details))
+            }
+            Kind::Intoto => (intoto(spec, signed)?, None),
+        };
+        Ok(Self { kind, signer, details })
     }
 }
 
-fn hashed_rekord_1(spec: Json, signed: &Signed<'_>) -> Result<LogEntry, Malformed> {
+fn hashed_rekord_1(spec: Json, signed: &Signed<'_>) -> Result<Vec<u8>, Malformed> {
     let [data, signature] = spec.members("`spec`", ["data", "signature"])?;
     let [hash] = data.members("`data`", ["hash"])?;
     check_hash(hash, signed.message)?;
@@ -94,27 +102,59 @@ fn hashed_rekord_1(spec: Json, signed: &Signed<'_>) -> Result<LogEntry, Malforme
     signer_in_pem(&key.base64("`publicKey`")?)
 }
 
-fn hashed_rekord_2(spec: Json, signed: &Signed<'_>) -> Result<LogEntry, Malformed> {
+fn hashed_rekord_2(spec: Json, signed: &Signed<'_>) -> Result<Verifier, Malformed> {
     let [spec] = spec.members("`spec`", ["hashedRekordV002"])?;
     let [data, signature] = spec.members("`hashedRekordV002`", ["data", "signature"])?;
     let [algorithm, digest] = data.members("`data`", ["algorithm", "digest"])?;
-    if digest.base64("`digest`")? != hash_of(&algorithm.text("`algorithm`")?, signed.message)? {
+    let algorithm = algorithm.text("`algorithm`")?;
+    if digest.base64("`digest`")? != hash_of(&algorithm, signed.message)? {
         return Err(Malformed("it is about another payload".to_owned()));
     }
     let [content, verifier] = signature.members("`signature`", ["content", "verifier"])?;
     check_signature(&content.base64("`content`")?, signed)?;
     let mut verifier = Members::of(verifier, "`verifier`")?;
     let details = verifier.require("keyDetails")?.text("`keyDetails`")?;
-    let signers = (verifier.take("publicKey"), verifier.take("x509Certificate"));
-    let ((Some(signer), None) | (None, Some(signer))) = signers else {
-        return Err(Malformed("`verifier` is not one key or certificate".to_owned()));
+    // `PKIX_ECDSA_P256_SHA_256`, `PKIX_RSA_PKCS1V15_2048_SHA256`: what ends the one ends the other.
+    if !details.ends_with(algorithm.trim_start_matches("SHA2_")) {
+        return Err(Malformed("its key signs another hash".to_owned()));
+    }
+    let (kind, signer) = match (verifier.take(PUBLIC_KEY), verifier.take(CERTIFICATE)) {
+        (Some(key), None) => (PUBLIC_KEY, key),
+        (None, Some(certificate)) => (CERTIFICATE, certificate),
+        _ => return Err(Malformed("`verifier` is not one key or certificate".to_owned())),
     };
     verifier.finish()?;
     let [bytes] = signer.members("`verifier`", ["rawBytes"])?;
-    Ok(LogEntry { signer: bytes.base64("`rawBytes`")?, details: Some(details) })
+    Ok(Verifier { kind, signer: bytes.base64("`rawBytes`")?, details, algorithm })
 }
 
-fn dsse(spec: Json, signed: &Signed<'_>) -> Result<LogEntry, Malformed> {
+/// Who signed, in an entry of Rekor 2.
+struct Verifier {
+    kind: &'static str,
+    signer: Vec<u8>,
+    details: String,
+    algorithm: String,
+}
+
+impl Verifier {
+    /// The entry about `signed`, in canonical JSON (RFC 8785): what the log has hashed. It is made
+    /// from what was signed, so that nothing in an entry can be read over.
+    fn entry(&self, signed: &Signed<'_>) -> Vec<u8> {
+        let digest = hash_of(&self.algorithm, signed.message).unwrap_or_default();
+        let [digest, content, signer] =
+            [&digest, signed.signature, &self.signer].map(|bytes| STANDARD.encode(bytes));
+        let Self { kind, details, algorithm, .. } = self;
+        format!(
+            r#"{{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{{"hashedRekordV002":{{"data":{{"algorithm":"{algorithm}","digest":"{digest}"}},"signature":{{"content":"{content}","verifier":{{"keyDetails":"{details}","{kind}":{{"rawBytes":"{signer}"}}}}}}}}}}}}"#
+        )
+        .into_bytes()
+    }
+}
+
+const PUBLIC_KEY: &str = "publicKey";
+const CERTIFICATE: &str = "x509Certificate";
+
+fn dsse(spec: Json, signed: &Signed<'_>) -> Result<Vec<u8>, Malformed> {
     let [_, payload, signatures] =
         spec.members("`spec`", ["envelopeHash", "payloadHash", "signatures"])?;
     check_hash(payload, payload_of(signed)?)?;
@@ -124,7 +164,7 @@ fn dsse(spec: Json, signed: &Signed<'_>) -> Result<LogEntry, Malformed> {
     signer_in_pem(&verifier.base64("`verifier`")?)
 }
 
-fn intoto(spec: Json, signed: &Signed<'_>) -> Result<LogEntry, Malformed> {
+fn intoto(spec: Json, signed: &Signed<'_>) -> Result<Vec<u8>, Malformed> {
     let [content] = spec.members("`spec`", ["content"])?;
     let [envelope, _, payload] =
         content.members("`content`", ["envelope", "hash", "payloadHash"])?;
@@ -135,10 +175,9 @@ fn intoto(spec: Json, signed: &Signed<'_>) -> Result<LogEntry, Malformed> {
     let mut signature = Members::of(only(envelope.require("signatures")?)?, "the signature")?;
     envelope.finish()?;
     let _ = signature.take("keyid");
-    let once = signature.require("sig")?.base64("`sig`")?;
-    let twice = STANDARD.decode(once);
-    let twice = twice.map_err(|_| Malformed("`sig` is not base64 of base64".to_owned()))?;
-    check_signature(&twice, signed)?;
+    // In base64 twice, for no reason that anybody remembers.
+    let signed_once = signature.require("sig")?.base64("`sig`")?;
+    check_signature(&STANDARD.decode(signed_once).unwrap_or_default(), signed)?;
     let key = signature.require("publicKey")?.base64("`publicKey`")?;
     signature.finish()?;
     signer_in_pem(&key)
@@ -191,8 +230,8 @@ pub(in crate::trust) fn hash_of(algorithm: &str, content: &[u8]) -> Result<Vec<u
     }
 }
 
-fn signer_in_pem(text: &[u8]) -> Result<LogEntry, Malformed> {
-    let (_, signer) = pem::decode(text, &["PUBLIC KEY", "CERTIFICATE"])
-        .map_err(|error| Malformed(format!("its key: {error}")))?;
-    Ok(LogEntry { signer, details: None })
+fn signer_in_pem(text: &[u8]) -> Result<Vec<u8>, Malformed> {
+    pem::decode(text, &["PUBLIC KEY", "CERTIFICATE"])
+        .map(|(_, signer)| signer)
+        .map_err(|error| Malformed(format!("its key: {error}")))
 }

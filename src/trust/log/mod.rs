@@ -1,27 +1,36 @@
-//! Log entries that travel with a signature: a transparency log's promise to have logged it.
+//! Log entries that travel with a signature, and what a transparency log vouches for with them.
 //!
-//! Whether the log really promised can only be told with the log's key, and no trust root can be
-//! configured yet. What needs no key is checked all the same, because an entry that speaks of another
-//! signature is a lie whoever signed it (G-10): its body must hold this signature, the hash of these
-//! bytes and the key that verifies them, and its proof must lead to the root that it names. A
-//! signature whose entry contradicts it does not count; an entry that agrees adds nothing, and the
-//! finding says that it was not verified.
-//!
-//! The bodies are in [`body`], proofs of inclusion in [`proof`]; here is the annotation of classic
-//! signatures (`signatures.md` a.5, cosign `BUNDLE_SPEC`). Members are exact on every level (G-14).
+//! An entry that speaks of another signature is a lie whoever signed it (G-10): its [body](body) must
+//! hold this signature, the hash of these bytes and the key or certificate that verifies them, and its
+//! [proof](proof) must lead to the root that it names. That needs no key, and a signature whose entry
+//! contradicts it does not count. Whether the log really has it is then [verified](verify) with the
+//! keys of a trust root. A [record] is an entry as it is written, a [note] what a log signs; the logs
+//! that certificates are in give [receipts](sct) of their own.
 
 mod body;
-pub(super) mod proof;
+pub(super) mod note;
+mod proof;
+mod record;
+mod sct;
+mod verify;
 
-pub(super) use self::body::{Body, Kind, Signed, hash_of};
+pub(super) use self::{
+    body::{Body, Kind, Signed, hash_of},
+    record::Record,
+    sct::count_receipts,
+    verify::Logged,
+};
 use super::{
-    json::{Json, Malformed},
+    json::Malformed,
     keys::{Algorithm, PublicKey},
+    root::LogId,
+    x509::Certificate,
 };
 
 /// An entry that agrees with the signature it came with, as far as that can be told without a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LogEntry {
+    record: Record,
     /// The key, or the certificate, that the entry says has signed: DER.
     signer: Vec<u8>,
     /// How it says that the key signs, where it says so: a `PublicKeyDetails` of Sigstore.
@@ -38,29 +47,28 @@ impl LogEntry {
         signature: &[u8],
         payload: &[u8],
     ) -> Result<Self, Malformed> {
-        if annotation.len() > MAX_ANNOTATION {
-            return Err(Malformed("it is larger than 64 KiB".to_owned()));
-        }
-        let [promise, entry] = Json::parse(annotation.as_bytes())?
-            .members("the annotation", ["SignedEntryTimestamp", "Payload"])?;
-        promise.base64("`SignedEntryTimestamp`")?;
-        let [body, time, index, log] =
-            entry.members("`Payload`", ["body", "integratedTime", "logIndex", "logID"])?;
-        time.integer("`integratedTime`")?;
-        index.integer("`logIndex`")?;
-        log.text("`logID`")?;
         let signed = Signed { signature, message: payload, payload: None };
-        let body = Body::parse(&body.base64("`body`")?, &signed)?;
-        if body.kind != Kind::HashedRekord1 {
-            return Err(Malformed("it is not a `hashedrekord` 0.0.1".to_owned()));
-        }
-        Ok(body.entry)
+        Record::of_annotation(annotation)?.about(&signed)
     }
 
     /// Whether the entry says that `key` has signed.
     pub(super) fn names(&self, key: &PublicKey) -> bool {
+        self.says(key.spki(), key)
+    }
+
+    /// Whether the entry says that the key of `certificate` has signed.
+    pub(super) fn names_certificate(&self, certificate: &Certificate) -> bool {
+        self.says(certificate.der(), certificate.public_key())
+    }
+
+    /// The log and the place in it that the entry says it has: no two entries share them.
+    pub(super) const fn place(&self) -> (LogId, u64) {
+        (self.record.log, self.record.index)
+    }
+
+    fn says(&self, signer: &[u8], key: &PublicKey) -> bool {
         let details = self.details.as_deref();
-        self.signer == key.spki() && details.is_none_or(|details| fits(details, key.algorithm()))
+        self.signer == signer && details.is_none_or(|details| fits(details, key.algorithm()))
     }
 }
 
@@ -75,7 +83,7 @@ pub(super) const fn remark(has_entry: bool, has_timestamp: bool) -> Option<&'sta
 }
 
 /// Whether a key of this kind can sign in the way that `details` names.
-fn fits(details: &str, algorithm: Algorithm) -> bool {
+pub(super) fn fits(details: &str, algorithm: Algorithm) -> bool {
     match algorithm {
         Algorithm::EcdsaP256 => details == "PKIX_ECDSA_P256_SHA_256",
         Algorithm::EcdsaP384 => {
@@ -88,9 +96,6 @@ fn fits(details: &str, algorithm: Algorithm) -> bool {
         Algorithm::Rsa => details.starts_with("PKIX_RSA_PKCS1V15_") && details.ends_with("_SHA256"),
     }
 }
-
-/// Bytes of the annotation. Real ones have 1,500.
-const MAX_ANNOTATION: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -121,7 +126,7 @@ z6VW8bOKbW5Nvs3KgE75ztsxCkJXG4OxcYWFsGvHHLtDRkkYOE2ie1u0Yg==
 
     fn annotation(body: &str) -> String {
         format!(
-            r#"{{"SignedEntryTimestamp":"AAAA","Payload":{{"body":"{}","integratedTime":1674251859,"logIndex":11608800,"logID":"c0d2"}}}}"#,
+            r#"{{"SignedEntryTimestamp":"AAAA","Payload":{{"body":"{}","integratedTime":1674251859,"logIndex":11608800,"logID":"c0d23d6ad406973f9559f3ba2d1ca01f84147d8ffc5b8445c224f98b9591801d"}}}}"#,
             STANDARD.encode(body)
         )
     }

@@ -1,11 +1,11 @@
 //! Authorities: who can vouch.
 //!
-//! Three kinds: public keys, a keyless identity, a Notation trust store. Keys work; the other two are
-//! read and checked in shape, so that their mistakes show today, and then refused with their line.
+//! Three kinds: public keys, a keyless identity, a Notation trust store. What each is made of is read
+//! by a file of its own; here is what they share, and who is of which kind.
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,13 +14,15 @@ use std::{
 
 use super::{
     document::{Field, Place, Section},
+    keyless::{self, Keyless},
     pattern::Pattern,
     rule::read_patterns,
+    trust_root::{TrustRoot, TrustRoots},
 };
 use crate::{
     oci::{ImageName, UpstreamTable},
     timestamp::Timestamp,
-    trust::{keys::PublicKey, words::listed},
+    trust::{keys::PublicKey, words::listed, x509::Certificate},
 };
 
 /// Someone who can vouch for images.
@@ -30,10 +32,45 @@ pub struct Authority {
     pub name: Arc<str>,
     /// Where the policy says so.
     pub place: Place,
-    /// The keys that speak for it, in the order of the policy.
-    pub keys: Vec<AuthorityKey>,
+    /// By what its signatures are known.
+    pub kind: Kind,
     /// What it may vouch for; empty for everything.
     pub repositories: Vec<Pattern>,
+}
+
+/// By what the signatures of an authority are known.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Public keys.
+    Keys(Keys),
+    /// A certificate that says who somebody is.
+    Keyless(Box<Keyless>),
+}
+
+/// The keys that speak for an authority.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// In the order of the policy.
+    pub keys: Vec<AuthorityKey>,
+    /// Whose logs and timestamps are believed, if anybody's.
+    pub trust_root: Option<Arc<TrustRoot>>,
+    /// Whether a log must have seen the signature.
+    pub log: Wanted,
+}
+
+/// Whether something may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It may; where it is there all the same, it must verify.
+    Optional,
+    /// It may not.
+    Required,
+}
+
+impl Wanted {
+    /// How a policy spells them.
+    pub(super) const WORDS: [(&'static str, Self); 2] =
+        [("required", Self::Required), ("optional", Self::Optional)];
 }
 
 /// A key that speaks for an authority, and when.
@@ -57,11 +94,37 @@ pub struct Window {
 }
 
 impl Authority {
+    /// The keys that speak for it; none for who is not known by keys.
+    #[must_use]
+    pub fn keys(&self) -> &[AuthorityKey] {
+        match &self.kind {
+            Kind::Keys(keys) => &keys.keys,
+            Kind::Keyless(_) => &[],
+        }
+    }
+
     /// Whether it may vouch for `image`.
     #[must_use]
     pub fn may_vouch_for(&self, image: &ImageName) -> bool {
         self.repositories.is_empty()
             || self.repositories.iter().any(|pattern| pattern.matches(image))
+    }
+}
+
+impl Kind {
+    /// What names everything that is trusted for its sake.
+    pub(super) fn material(&self) -> Vec<String> {
+        let of_root = |root: &Arc<TrustRoot>| root.root.hash().to_string();
+        match self {
+            Self::Keys(keys) => {
+                let each = keys.keys.iter().map(|key| key.key.fingerprint().to_string());
+                each.chain(keys.trust_root.as_ref().map(of_root)).collect()
+            }
+            Self::Keyless(keyless) => {
+                let anchors = keyless.anchors().iter().map(Certificate::fingerprint);
+                anchors.chain(keyless.trust_root().map(of_root)).collect()
+            }
+        }
     }
 }
 
@@ -90,13 +153,39 @@ impl fmt::Display for Window {
     }
 }
 
-/// Reads authorities, and the key files that they name.
+/// Where the files are that a policy names.
+#[derive(Debug)]
+pub(super) struct Folder<'t> {
+    path: &'t Path,
+    /// Every file that was named.
+    files: Vec<PathBuf>,
+}
+
+impl<'t> Folder<'t> {
+    /// The folder `path`.
+    pub(super) const fn new(path: &'t Path) -> Self {
+        Self { path, files: Vec::new() }
+    }
+
+    /// The file that `text` names, which makes up the policy from now on.
+    pub(super) fn file(&mut self, text: &str) -> PathBuf {
+        let file = self.path.join(text);
+        self.files.push(file.clone());
+        file
+    }
+
+    /// Every file that was named.
+    pub(super) fn into_files(self) -> Vec<PathBuf> {
+        self.files
+    }
+}
+
+/// Reads authorities, and the files that they name.
 #[derive(Debug)]
 pub(super) struct Reader<'t> {
-    pub(super) folder: &'t Path,
+    pub(super) folder: Folder<'t>,
     pub(super) table: &'t UpstreamTable,
-    /// Every key file that was named.
-    pub(super) files: Vec<PathBuf>,
+    pub(super) roots: TrustRoots,
 }
 
 impl Reader<'_> {
@@ -108,25 +197,38 @@ impl Reader<'_> {
             Some(field) => read_patterns(&field, self.table),
             None => Some(Vec::new()),
         };
-        let keys = match kind_of(&section)? {
-            Kind::Keys => self.keys(&section),
-            Kind::Keyless => keyless(&section),
-            Kind::Notation => notation(&section),
+        let kind = match shape_of(&section)? {
+            Shape::Keys => self.keys(&section).map(Kind::Keys),
+            Shape::Keyless => keyless::read(&section, &mut self.folder, &mut self.roots)
+                .map(|keyless| Kind::Keyless(Box::new(keyless))),
+            Shape::Notation => notation(&section),
         };
         section.finish();
         let place = field.place.clone();
-        Some(Authority { name: name.into(), place, keys: keys?, repositories: repositories? })
+        Some(Authority { name: name.into(), place, kind: kind?, repositories: repositories? })
     }
 
-    fn keys(&mut self, section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
-        if let Some(log) = section.field("log")
-            && log.word(&LOG) == Some(Wanted::Required)
+    fn keys(&mut self, section: &Section<'_, '_>) -> Option<Keys> {
+        let root = section.field("trust_root");
+        let root = root.map(|field| self.roots.open(&mut self.folder, &field));
+        let log = match section.field("log") {
+            Some(field) => field.word(&Wanted::WORDS),
+            None => Some(Wanted::Optional),
+        };
+        let keys = self.listed_keys(section);
+        let trust_root = root.map_or(Some(None), |root| root.map(Some))?;
+        let keys = Keys { keys: keys?, trust_root, log: log? };
+        let has_log = keys.trust_root.as_ref().is_some_and(|root| !root.root.logs().is_empty());
+        if let Some(field) = section.field("log").filter(|_| keys.log == Wanted::Required)
+            && !has_log
         {
-            log.problem(
-                "log entries of key signatures cannot be verified yet, so they cannot be required",
-                "write `log = \"optional\"`",
-            );
+            let next_step = "write a `trust_root` that has one, or `log = \"optional\"`";
+            field.problem("no log is trusted, so none can be required", next_step);
         }
+        Some(keys)
+    }
+
+    fn listed_keys(&mut self, section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
         if let Some(field) = section.field("key") {
             let key = self.key(&field, field.text()?, Window::default())?;
             return Some(vec![key]);
@@ -165,8 +267,7 @@ impl Reader<'_> {
     }
 
     fn key(&mut self, field: &Field<'_, '_>, text: &str, window: Window) -> Option<AuthorityKey> {
-        let file = self.folder.join(text);
-        self.files.push(file.clone());
+        let file = self.folder.file(text);
         let content = match read_bounded(&file, MAX_KEY_FILE) {
             Ok(content) => content,
             Err(error) => {
@@ -192,10 +293,11 @@ impl Reader<'_> {
 /// # Errors
 /// When it cannot be read, or is larger.
 pub(super) fn read_bounded(file: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    let file = File::open(file)?;
-    if !file.metadata()?.is_file() {
+    // Asked before it is opened: opening a pipe waits for whoever writes to it.
+    if !fs::metadata(file)?.is_file() {
         return Err(std::io::Error::other("not a file"));
     }
+    let file = File::open(file)?;
     let mut content = Vec::new();
     file.take(limit + 1).read_to_end(&mut content)?;
     if content.len() as u64 > limit {
@@ -208,19 +310,11 @@ pub(super) fn read_bounded(file: &Path, limit: u64) -> std::io::Result<Vec<u8>> 
 const MAX_KEY_FILE: u64 = 64 << 10;
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum Shape {
     Keyless,
     Keys,
     Notation,
 }
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Optional,
-    Required,
-}
-
-const LOG: [(&str, Wanted); 2] = [("required", Wanted::Required), ("optional", Wanted::Optional)];
 
 fn check_name(name: &str, section: &Section<'_, '_>) {
     if [super::require::NEVER, super::require::INSECURE].contains(&name) {
@@ -236,12 +330,12 @@ fn check_name(name: &str, section: &Section<'_, '_>) {
 }
 
 /// Which of the three kinds it is; each has members of its own.
-fn kind_of(section: &Section<'_, '_>) -> Option<Kind> {
+fn shape_of(section: &Section<'_, '_>) -> Option<Shape> {
     let mut kinds = Vec::new();
     for (kind, members) in [
-        (Kind::Keys, &["key", "keys"][..]),
-        (Kind::Keyless, &["issuer", "subject", "claims", "trust_root", "sct"]),
-        (Kind::Notation, &["notation"]),
+        (Shape::Keys, &["key", "keys"][..]),
+        (Shape::Keyless, &keyless::MEMBERS),
+        (Shape::Notation, &["notation"]),
     ] {
         let present = section.present(members);
         if !present.is_empty() {
@@ -249,7 +343,7 @@ fn kind_of(section: &Section<'_, '_>) -> Option<Kind> {
         }
     }
     match kinds.as_slice() {
-        [(Kind::Keys, both)] if both.len() == 2 => {
+        [(Shape::Keys, both)] if both.len() == 2 => {
             section.problem("has both `key` and `keys`", "list every key under `keys`");
             None
         }
@@ -270,28 +364,7 @@ fn kind_of(section: &Section<'_, '_>) -> Option<Kind> {
     }
 }
 
-fn keyless(section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
-    for name in ["issuer", "subject"] {
-        if section.present(&[name]).is_empty() {
-            let next_step = "a keyless identity is an `issuer` and a `subject`, together";
-            section.problem(format!("has no `{name}`"), next_step);
-        }
-        section.field(name).and_then(|field| field.text());
-    }
-    if let Some(claims) = section.field("claims").and_then(|claims| claims.section()) {
-        for (_, claim) in claims.fields() {
-            claim.text();
-        }
-    }
-    section.field("trust_root").and_then(|root| root.text());
-    for name in ["log", "sct"] {
-        section.field(name).and_then(|field| field.word(&LOG));
-    }
-    section.problem("keyless authorities are not supported yet", "use a `key` authority");
-    None
-}
-
-fn notation(section: &Section<'_, '_>) -> Option<Vec<AuthorityKey>> {
+fn notation(section: &Section<'_, '_>) -> Option<Kind> {
     let store = section.field("notation")?.section()?;
     for name in ["trust_store", "identities"] {
         if store.present(&[name]).is_empty() {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    authority::{self, Authority},
+    authority::{self, Authority, Folder},
     document::{Report, Section},
     require,
     rule::{self, Denial, Exception, Rule},
+    trust_root::TrustRoots,
 };
 use crate::oci::UpstreamTable;
 
@@ -20,7 +21,7 @@ pub(super) struct Parts {
     pub(super) rules: Vec<Rule>,
     pub(super) denials: Vec<Denial>,
     pub(super) exceptions: Vec<Exception>,
-    /// The key files that were named.
+    /// The files that were named.
     pub(super) files: Vec<PathBuf>,
 }
 
@@ -33,7 +34,8 @@ pub(super) fn check(
 ) -> Parts {
     let root = Section::root(document, report);
     check_version(&root);
-    let mut authorities = authority::Reader { folder, table, files: Vec::new() };
+    let (folder, roots) = (Folder::new(folder), TrustRoots::default());
+    let mut authorities = authority::Reader { folder, table, roots };
     let mut parts = Parts::default();
     let mut names = Vec::new();
     if let Some(section) = root.field("authority").and_then(|field| field.section()) {
@@ -43,7 +45,7 @@ pub(super) fn check(
         }
     }
     let reader = rule::Reader { requirements: require::Reader { authorities: &names }, table };
-    parts.files = authorities.files;
+    parts.files = authorities.folder.into_files();
     parts.rules = entries(&root, "rule", |section| reader.rule(section));
     parts.denials = entries(&root, "deny", |section| reader.denial(section));
     parts.exceptions = entries(&root, "exception", |section| reader.exception(section));

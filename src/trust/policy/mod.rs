@@ -11,10 +11,13 @@
 mod authority;
 mod check;
 mod document;
+mod keyless;
+mod matcher;
 mod pattern;
 mod problem;
 mod require;
 mod rule;
+mod trust_root;
 mod weigh;
 
 use std::{
@@ -27,12 +30,15 @@ use sha2::{Digest as _, Sha256};
 
 use self::{authority::read_bounded, check::Parts, document::Report};
 pub use self::{
-    authority::{Authority, AuthorityKey, Window},
+    authority::{Authority, AuthorityKey, Keys, Kind, Wanted, Window},
     document::Place,
+    keyless::{Anchors, Certifier, Keyless, SubjectMatcher},
+    matcher::{Matcher, MatcherError},
     pattern::{Pattern, PatternError},
     problem::{Problem, Warning, WarningKind},
     require::{Group, Quantity, Require},
     rule::{Denial, Denied, Exception, Rule, SignedAs},
+    trust_root::TrustRoot,
     weigh::SOON,
 };
 use super::keys::{Fingerprint, PublicKey};
@@ -64,14 +70,8 @@ enum Source {
 #[derive(Debug)]
 pub(super) struct TrustedKey {
     pub(super) key: PublicKey,
-    pub(super) grants: Vec<Grant>,
-}
-
-/// That a key speaks for an authority, and when.
-#[derive(Clone, Debug)]
-pub(super) struct Grant {
-    pub(super) authority: Arc<str>,
-    pub(super) window: Window,
+    /// The authorities, each with when the key speaks for it.
+    pub(super) speaks_for: Vec<(Arc<str>, Window)>,
 }
 
 impl Policy {
@@ -262,11 +262,13 @@ fn read_text(path: &Path) -> Result<String, Problem> {
 fn trusted_keys(authorities: &[Authority]) -> Vec<TrustedKey> {
     let mut keys: Vec<TrustedKey> = Vec::new();
     for authority in authorities {
-        for entry in &authority.keys {
-            let grant = Grant { authority: authority.name.clone(), window: entry.window };
+        for entry in authority.keys() {
+            let speaks_for = (authority.name.clone(), entry.window);
             match keys.iter_mut().find(|known| known.key == entry.key) {
-                Some(known) => known.grants.push(grant),
-                None => keys.push(TrustedKey { key: entry.key.clone(), grants: vec![grant] }),
+                Some(known) => known.speaks_for.push(speaks_for),
+                None => {
+                    keys.push(TrustedKey { key: entry.key.clone(), speaks_for: vec![speaks_for] });
+                }
             }
         }
     }
@@ -285,8 +287,8 @@ fn hash_of(text: &str, table: &UpstreamTable) -> String {
 fn trust_hash_of(authorities: &[Authority]) -> String {
     let mut hasher = Sha256::new();
     for authority in authorities {
-        for key in &authority.keys {
-            hasher.update(format!("{}\0{}\n", authority.name, key.key.fingerprint()));
+        for material in authority.kind.material() {
+            hasher.update(format!("{}\0{material}\n", authority.name));
         }
     }
     hex_of(&hasher.finalize())

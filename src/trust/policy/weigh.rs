@@ -76,7 +76,8 @@ impl Scale<'_> {
         let used: BTreeSet<&Arc<str>> =
             self.parts.rules.iter().flat_map(|rule| rule.require.authorities()).collect();
         for authority in &self.parts.authorities {
-            if authority.keys.iter().all(|key| key.window.has_ended(self.now)) {
+            let keys = authority.keys();
+            if !keys.is_empty() && keys.iter().all(|key| key.window.has_ended(self.now)) {
                 let what = "none of its keys can ever be valid again: every window has ended";
                 self.report.problem(
                     &authority.place,
@@ -88,7 +89,7 @@ impl Scale<'_> {
                 let what = "no rule asks this authority";
                 self.report.warning(&authority.place, WarningKind::UnusedAuthority, what);
             }
-            authority.keys.iter().for_each(|key| self.window(authority, key));
+            authority.keys().iter().for_each(|key| self.window(authority, key));
         }
     }
 
@@ -116,7 +117,7 @@ impl Scale<'_> {
     fn keys(&self) -> BTreeMap<Fingerprint, Vec<&Authority>> {
         let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for authority in &self.parts.authorities {
-            for key in &authority.keys {
+            for key in authority.keys() {
                 keys.entry(*key.key.fingerprint()).or_default().push(authority);
             }
         }
@@ -143,13 +144,14 @@ impl Scale<'_> {
         if !names.iter().all(known) || rule.require.contains(&Require::Never) {
             return;
         }
-        let offers: Vec<_> = self
-            .keys()
-            .into_values()
-            .map(|authorities| Offer {
-                authorities: authorities.iter().map(|one| (one.name.clone(), None)).collect(),
-            })
-            .collect();
+        let offer = |authorities: &[&Authority]| Offer {
+            authorities: authorities.iter().map(|one| (one.name.clone(), None)).collect(),
+        };
+        let mut offers: Vec<_> =
+            self.keys().into_values().map(|authorities| offer(&authorities)).collect();
+        // Who is known by a name may hold any number of certificates, and nobody else has that name.
+        let by_name = self.parts.authorities.iter().filter(|one| one.keys().is_empty());
+        offers.extend(by_name.map(|one| offer(&[one])));
         if !can_be_met(&rule.require, &offers) {
             self.report.problem(
                 &rule.place,

@@ -625,7 +625,7 @@ fn log(registry: &mut Registry, signer: &PrivateKey, change: impl Fn(&mut Value)
             "publicKey": {"content": STANDARD.encode(signer.public().to_pem())}}}});
     change(&mut body);
     let entry = json!({"SignedEntryTimestamp": "AAAA", "Payload": {
-        "body": STANDARD.encode(body.to_string()), "integratedTime": 1, "logIndex": 1, "logID": "00"}});
+        "body": STANDARD.encode(body.to_string()), "integratedTime": 1, "logIndex": 1, "logID": "00".repeat(32)}});
     registry.edit(APP, &digest(), |manifest| {
         manifest["layers"][0]["annotations"]["dev.sigstore.cosign/bundle"] =
             json!(entry.to_string());

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     Hold { after: usize, gate: Gate },
     /// Other bytes than the honest ones, under the honest headers.
     Instead(Bytes),
+    /// This status, once the gate opens.
+    Late { gate: Gate, status: u16 },
     /// The honest headers and the first bytes of the body, then the connection closes.
     Truncate(usize),
 }
@@ -69,6 +71,11 @@ impl Fault {
             Self::Delay(delay) => {
                 tokio::time::sleep(delay).await;
                 whole(body)
+            }
+            Self::Late { gate, status } => {
+                gate.passed().await;
+                parts.status = StatusCode::from_u16(status).expect("a test knows its statuses");
+                return Some(sized(Response::from_parts(parts, Bytes::new())));
             }
             Self::Answer { status, headers, body } => {
                 parts.headers.clear();
