@@ -33,7 +33,11 @@ const OLDER: [&str; 2] = [
 /// Why a case fails, and part of the words for it.
 const FAILURES: &[(&str, Reason, &str)] = &[
     ("bundle-empty-certificate-chain_fail", SignatureInvalid, "`certificates` is empty"),
-    ("bundle-from-wrong-instance_fail", SignatureInvalid, "an entry of a log that the trust root knows"),
+    (
+        "bundle-from-wrong-instance_fail",
+        SignatureInvalid,
+        "an entry of a log that the trust root knows",
+    ),
     ("bundle-malformed-json_fail", SignatureInvalid, "EOF while parsing"),
     ("bundle-negative-log-index_fail", SignatureInvalid, "`logIndex` is not a whole number"),
     ("bundle-with-root-cert_fail", SignatureInvalid, "`certificates` holds a root"),

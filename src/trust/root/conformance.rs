@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::*;
 use crate::trust::{
     json::Json,
-    stamp::{Stamp, verify_response},
     log::{Logged, Record, Signed, count_receipts},
+    stamp::{Stamp, verify_response},
     vectors,
     x509::fulcio::{Identity, Subject},
 };

@@ -79,7 +79,8 @@ fn read_time(value: &Value<'_>) -> Result<SystemTime, Malformed> {
 fn read_accuracy(value: &Value<'_>) -> Result<Duration, Malformed> {
     let mut fields = value.inside();
     let seconds = fields.take_if(Tag::Integer)?.map(|seconds| seconds.small()).transpose()?;
-    let thousandths = fields.take_if(instead(0))?.map(|value| below_thousand(&value)).transpose()?;
+    let thousandths =
+        fields.take_if(instead(0))?.map(|value| below_thousand(&value)).transpose()?;
     let millionths = fields.take_if(instead(1))?.map(|value| below_thousand(&value)).transpose()?;
     fields.finish()?;
     Ok(Duration::from_secs(seconds.unwrap_or_default().into())

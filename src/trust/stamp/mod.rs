@@ -150,9 +150,7 @@ fn check_signer(token: &Token, signer: &Certificate) -> Result<(), Malformed> {
     if !token.is_signed_by(signer) {
         return Err(Malformed("it is not signed by its signer".to_owned()));
     }
-    let is_right = |usage: ExtendedKeyUsage| {
-        usage.is_critical && usage.purposes == [TIME_STAMPING]
-    };
+    let is_right = |usage: ExtendedKeyUsage| usage.is_critical && usage.purposes == [TIME_STAMPING];
     let may_sign = |usage: KeyUsage| usage.allows(KeyUsage::DIGITAL_SIGNATURE);
     if signer.is_authority()?
         || !signer.extended_key_usage()?.is_some_and(is_right)

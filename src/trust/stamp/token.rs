@@ -81,7 +81,8 @@ impl Token {
         let unknown = || Malformed("it is signed by a scheme that is not taken".to_owned());
         let hash = Hash::of_algorithm(fields.take(Tag::Sequence)?.raw()).ok_or_else(unknown)?;
         let signed = fields.take_if(around(0))?;
-        let signed = signed.ok_or_else(|| Malformed("its signer signs no attributes".to_owned()))?;
+        let signed =
+            signed.ok_or_else(|| Malformed("its signer signs no attributes".to_owned()))?;
         let scheme = Scheme::of_signer(fields.take(Tag::Sequence)?.raw(), hash);
         let signature = fields.take(Tag::OctetString)?.content().to_vec();
         fields.take_if(around(1))?;

@@ -103,7 +103,10 @@ fn g20_what_is_written_wrong_or_without_effect_is_an_error() {
         (own.to_owned(), "is no authority to trust"),
         (format!("{own}sct = \"optional\""), "has no effect"),
         (format!("{own}log = \"required\""), "no log of signatures is trusted"),
-        (format!("{own}claims = {{ build_trigger = \"push\" }}"), "has no effect without an `issuer`"),
+        (
+            format!("{own}claims = {{ build_trigger = \"push\" }}"),
+            "has no effect without an `issuer`",
+        ),
     ] {
         let found = problems(&text, &[("ci", &key())]);
         assert!(found.iter().any(|found| found.contains(what)), "{text}: {found:?}");
