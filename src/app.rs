@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     environment::Environment,
     http::{Admin, BindError, Doors, Server},
-    mirror::{Freshness, Mirror, Parts},
+    mirror::{Freshness, Mirror, Origin, Parts},
     reload::{PolicyKeeper, PolicyProblems},
     store::{self, Store, StoreError},
     telemetry::Metrics,
@@ -119,6 +119,12 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// The store, for commands that carry images.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Writes down what is under way and lets go of the data directory.
     pub async fn close(self) {
         self.store.close().await;
@@ -133,19 +139,29 @@ fn build(
     metrics: &Arc<Metrics>,
 ) -> Result<(Mirror, Kept), StartError> {
     let policy = PolicyKeeper::load(config.policy.as_deref(), &config.table, environment)?;
+    let offline = config.upstreams.iter().any(|upstream| upstream.offline);
     let options = store::Options {
         root: config.data.clone(),
-        max_size: config.cache.max_size,
+        // What cannot be fetched again is not evicted.
+        max_size: if offline { 0 } else { config.cache.max_size },
         scrub_every: config.cache.scrub_every,
         fills_per_origin: config.cache.fills_per_upstream,
     };
     let store = Store::open(options, environment, metrics.clone())?;
     let audit = Audit::open(&config.data.join(audit::FOLDER), environment, metrics.clone())?;
-    let upstreams = config
+    let origins = config
         .upstreams
         .iter()
-        .map(|settings| Upstream::new(settings.clone(), environment, metrics.clone()))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|settings| {
+            let origin = match settings.offline {
+                true => Origin::Offline(store.clone()),
+                false => {
+                    Origin::Registry(Upstream::new(settings.clone(), environment, metrics.clone())?)
+                }
+            };
+            Ok((settings.name.clone(), origin))
+        })
+        .collect::<Result<Vec<_>, StartError>>()?;
     let mirror = Mirror::new(Parts {
         audit: audit.clone(),
         environment: environment.clone(),
@@ -155,7 +171,7 @@ fn build(
         policy: Arc::new(policy),
         store: store.clone(),
         table: config.table.clone(),
-        upstreams,
+        origins,
     });
     Ok((mirror, Kept { audit, store }))
 }

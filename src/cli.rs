@@ -3,16 +3,18 @@
 //! Exit codes are a contract: 0 yes, 1 no or failed, 2 wrong usage or configuration, 3 undecided.
 //! Answers go to stdout and everything else to stderr; with `--json` stdout is JSON alone.
 
+pub mod audit;
+pub mod carry;
 pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod failure;
 pub mod health;
-pub mod image;
 mod judge;
 pub mod keygen;
 pub mod output;
 mod password;
+mod remote;
 mod scratch;
 pub mod serve;
 pub mod shared;
@@ -25,7 +27,6 @@ pub mod why;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use self::judge::MirrorJudge;
 pub use self::{
     failure::{CliError, Exit},
     output::Output,
@@ -58,11 +59,17 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Audit),
     Check(check::Check),
     Completions(completions::Completions),
     Demo(demo::Demo),
+    Export(Box<carry::export::Export>),
     Health(health::Health),
+    Import(Box<carry::import::Import>),
+    Inventory(Box<carry::inventory::InventoryCommand>),
     Keygen(keygen::Keygen),
+    List(Box<carry::list::List>),
+    Seed(Box<carry::seed::Seed>),
     Serve(Box<serve::Serve>),
     Sign(Box<sign::Sign>),
     Verify(Box<verify::Verify>),
@@ -81,21 +88,20 @@ impl Cli {
         output: &mut Output,
     ) -> Result<Exit, CliError> {
         match self.command {
+            Command::Audit(audit) => audit.run(variables, environment, output),
             Command::Check(check) => check.run(variables, environment, output),
             Command::Completions(completions) => completions.run(Self::command(), output),
             Command::Demo(demo) => demo.run(environment, output).await,
+            Command::Export(export) => export.run(variables, environment, output).await,
             Command::Health(health) => health.run(variables, output),
+            Command::Import(import) => import.run(variables, environment, output).await,
+            Command::Inventory(inventory) => inventory.run(variables, environment, output).await,
             Command::Keygen(keygen) => keygen.run(&variables, environment, output),
+            Command::List(list) => list.run(variables, environment, output).await,
+            Command::Seed(seed) => seed.run(variables, environment, output).await,
             Command::Serve(serve) => serve.run(variables, environment, output).await,
             Command::Sign(sign) => sign.run(variables, environment, output).await,
-            Command::Verify(verify) => {
-                let loaded = verify.shared.load(variables, output)?;
-                verify.shared.start_quiet_log(&loaded.config, output);
-                let judge = MirrorJudge::new(loaded.config, environment)?;
-                let exit = verify.run(&judge, output).await;
-                judge.close().await;
-                exit
-            }
+            Command::Verify(verify) => verify.start(variables, environment, output).await,
             Command::Why(why) => why.run(variables, output),
         }
     }

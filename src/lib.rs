@@ -14,11 +14,13 @@
 //! `http -> mirror -> {trust, store, upstream} -> oci`; [`app`] puts them together.
 
 pub mod app;
+pub mod archive;
 pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod environment;
 pub mod http;
+pub mod images;
 pub mod mirror;
 pub mod oci;
 pub mod reload;

@@ -24,6 +24,23 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// A number of bytes as people like to read it: `1.4 GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounded(pub u64);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match SIZE_UNITS.iter().rev().find(|(_, unit)| *unit > 1 && self.0 >= *unit) {
+            None => write!(formatter, "{} B", self.0),
+            // Tenths, rounded down, without a detour over floating point.
+            Some((name, unit)) => {
+                let (whole, tenth) = (self.0 / unit, self.0 % unit * 10 / unit);
+                write!(formatter, "{whole}.{tenth} {name}")
+            }
+        }
+    }
+}
+
 /// Parses a duration: digits with a unit, `ms`, `s`, `m`, `h` or `d`.
 ///
 /// # Errors

@@ -14,6 +14,7 @@
 
 mod backwards;
 mod find;
+mod history;
 mod pulls;
 mod record;
 mod segments;
@@ -40,6 +41,7 @@ use self::{
 };
 pub use self::{
     find::{Entries, Wanted},
+    history::{Decided, History, Pulled},
     record::{ClientRecord, DecisionRecord, Entry, PullRecord},
 };
 use crate::{environment::Environment, telemetry::Metrics};
@@ -176,6 +178,14 @@ impl Audit {
     /// [`AuditError::Read`], here or from an item.
     pub fn entries(directory: &Path) -> Result<Entries, AuditError> {
         Entries::open(directory, "")
+    }
+
+    /// The decisions in `directory` since `since` with the pulls since then, newest first.
+    ///
+    /// # Errors
+    /// [`AuditError::Read`], here or from an item.
+    pub fn history(directory: &Path, since: std::time::SystemTime) -> Result<History, AuditError> {
+        History::open(directory, since)
     }
 
     /// Writes what is left and stops the writer. Decisions after it are errors.

@@ -86,11 +86,15 @@ pub struct ClientRecord {
     /// What the client calls itself. Never trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// The job that the client says it works for. Never trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "entries are read one at a time and never kept")]
 pub enum Entry {
     /// A decision; the members `outcome` and `reason` tell it from a pull.
     Decision(Box<DecisionRecord>),
@@ -163,7 +167,12 @@ pub(super) mod tests {
     }
 
     pub(in crate::audit) fn client() -> ClientRecord {
-        ClientRecord { address: [127, 0, 0, 1].into(), user: None, label: Some("test".to_owned()) }
+        ClientRecord {
+            address: [127, 0, 0, 1].into(),
+            user: None,
+            label: Some("test".to_owned()),
+            job: None,
+        }
     }
 
     #[test]

@@ -7,14 +7,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{
     failure::CliError,
     scratch::Scratch,
-    verify::{Judge, Judged},
+    verify::{Judge, Judged, Unjudged},
 };
 use crate::{
     app::{self, Kept},
     config::Config,
     environment::Environment,
+    images::ImageArgument,
     mirror::{Client, Context, Mirror},
-    oci::{ImageName, Reference, UpstreamTable},
+    oci::ImageName,
 };
 
 /// A mirror without doors.
@@ -46,16 +47,37 @@ impl MirrorJudge {
 }
 
 impl Judge for MirrorJudge {
-    async fn judge(&self, image: &ImageName, reference: &Reference) -> Result<Judged, String> {
-        let client =
-            Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), label: Some("verify".to_owned()) };
-        let context = Context { request: "verify".to_owned(), client, content: false };
-        let verdict = self.mirror.verdict(&context, image, reference).await;
-        let (digest, verdict) = verdict.map_err(|error| error.to_string())?;
-        Ok(Judged { digest, verdict })
+    fn canonical(&self, image: &ImageArgument) -> Result<Option<ImageName>, String> {
+        image.image(self.mirror.table()).map(Some).map_err(|error| error.to_string())
     }
 
-    fn table(&self) -> &UpstreamTable {
-        self.mirror.table()
+    async fn judge(&self, image: &ImageArgument) -> Result<Judged, Unjudged> {
+        let name = image.image(self.mirror.table());
+        let name = name.map_err(|error| Unjudged::Missing(error.to_string()))?;
+        let verdict = self.mirror.verdict(&context(), &name, &image.reference_or_latest()).await;
+        let (digest, verdict) = verdict.map_err(|error| Unjudged::Missing(error.to_string()))?;
+        Ok(Judged { image: name, digest, verdict })
     }
+
+    async fn tags(&self, name: &str) -> Result<Vec<String>, String> {
+        let image = self.mirror.table().parse_image(name).map_err(|error| error.to_string())?;
+        let mut tags: Vec<String> = Vec::new();
+        let mut last = None;
+        loop {
+            let page = self.mirror.tags(&context(), &image, None, last.as_deref()).await;
+            let page = page.map_err(|error| error.to_string())?;
+            tags.extend(page.tags);
+            last = page.next;
+            if last.is_none() {
+                return Ok(tags);
+            }
+        }
+    }
+}
+
+/// Who asks: this command.
+fn context() -> Context {
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let client = Client { address, label: Some("verify".to_owned()), job: None };
+    Context { request: "verify".to_owned(), client, content: false }
 }

@@ -8,6 +8,7 @@ use std::{
     io::{self, IsTerminal as _, Write},
 };
 
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 
 /// The two streams of a command.
@@ -16,6 +17,7 @@ pub struct Output {
     diagnostics: Box<dyn Write + Send>,
     colours: bool,
     colours_allowed: bool,
+    is_process: bool,
 }
 
 impl fmt::Debug for Output {
@@ -33,13 +35,14 @@ impl Output {
             diagnostics: Box::new(io::stderr()),
             colours: colours_allowed && io::stdout().is_terminal(),
             colours_allowed,
+            is_process: true,
         }
     }
 
     /// Streams that go elsewhere, without colours.
     #[must_use]
     pub fn to(answer: Box<dyn Write + Send>, diagnostics: Box<dyn Write + Send>) -> Self {
-        Self { answer, diagnostics, colours: false, colours_allowed: false }
+        Self { answer, diagnostics, colours: false, colours_allowed: false, is_process: false }
     }
 
     /// Whether the person wants colours where a terminal can show them.
@@ -56,6 +59,14 @@ impl Output {
         writeln!(self.answer, "{line}")
     }
 
+    /// A piece of the answer that ends no line.
+    ///
+    /// # Errors
+    /// As [`Output::line`].
+    pub fn text(&mut self, text: impl Display) -> io::Result<()> {
+        write!(self.answer, "{text}")
+    }
+
     /// The answer as JSON.
     ///
     /// # Errors
@@ -65,9 +76,28 @@ impl Output {
         writeln!(self.answer)
     }
 
+    /// A line of the answer as JSON, for answers that come one by one.
+    ///
+    /// # Errors
+    /// As [`Output::line`].
+    pub fn json_line(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.answer, value)?;
+        writeln!(self.answer)
+    }
+
     /// A line beside the answer. Where even stderr is gone there is nobody to tell.
     pub fn note(&mut self, line: impl Display) {
         let _ = writeln!(self.diagnostics, "{line}");
+    }
+
+    /// A bar that shows how many of `length` things are done: on stderr, and only on a terminal.
+    #[must_use]
+    pub fn progress(&self, length: usize) -> ProgressBar {
+        let target = match self.is_process && length > 1 {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        ProgressBar::with_draw_target(Some(length as u64), target)
     }
 
     /// The stream of the answer, for those who write more than lines.

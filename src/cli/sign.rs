@@ -12,7 +12,6 @@ use clap::Args;
 
 use super::{
     failure::{CliError, Exit},
-    image::ImageArgument,
     output::Output,
     password,
     shared::Shared,
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     config::{Config, Variables},
     environment::Environment,
+    images::ImageArgument,
     oci::{Digest, ImageName, MediaType, Reference, Tag, reference::CosignSuffix},
     telemetry::Metrics,
     trust::signing::{PrivateKey, SignatureManifest, attach, decrypt},

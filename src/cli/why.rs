@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::{
     failure::{CliError, Exit},
-    image::ImageArgument,
     output::Output,
     shared::Shared,
     story::Story,
@@ -17,6 +16,7 @@ use super::{
 use crate::{
     audit::{self, Audit, DecisionRecord, Wanted},
     config::{Config, Variables},
+    images::ImageArgument,
     oci::{ImageName, Reference},
     store::TagRecord,
     timestamp::Timestamp,

@@ -37,7 +37,7 @@ pub(super) fn check(raw: &Raw, document: &Document, variables: &Variables) -> Ch
     let cache = check.cache(&raw.cache);
     let limits = limits::check(&mut check, &raw.limits);
     let log = check.log(&raw.log, variables);
-    let upstreams = upstreams::check(&mut check, &raw.upstream, listen.as_ref());
+    let upstreams = upstreams::check(&mut check, raw, listen.as_ref());
     let data = document.path("data", raw.data.as_deref().unwrap_or(DEFAULT_DATA));
     let policy = raw.policy.as_deref().map(|text| document.path("policy", text));
     let config = listen.zip(upstreams).map(|(listen, (upstreams, table))| Config {

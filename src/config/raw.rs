@@ -15,6 +15,8 @@ pub(super) struct Raw {
     pub(super) data: Option<String>,
     /// The policy file. Without one every image is refused.
     pub(super) policy: Option<String>,
+    /// Whether no upstream is ever asked: what was imported is all there is. Default: `false`.
+    pub(super) offline: Option<bool>,
     /// Where the mirror listens.
     pub(super) listen: Listen,
     /// What is kept, and for how long.
@@ -87,6 +89,8 @@ pub(super) struct Upstream {
     pub(super) name: Option<String>,
     /// Where it answers: `https://registry-1.docker.io`. Default: `https://` and the name.
     pub(super) url: Option<String>,
+    /// Whether this one is never asked: what was imported is all there is of it. Default: the `offline` at the top.
+    pub(super) offline: Option<bool>,
     /// Whether names without a host mean this one. Default: the first upstream.
     pub(super) default: Option<bool>,
     /// Values of the `Host` header that mean this upstream.

@@ -10,16 +10,17 @@ use crate::{
 /// Checks all of `raw`; without any, Docker Hub is the upstream.
 pub(super) fn check(
     check: &mut Check<'_>,
-    raw: &[raw::Upstream],
+    raw: &raw::Raw,
     listen: Option<&Listen>,
 ) -> Option<(Vec<Settings>, UpstreamTable)> {
     let hub = [raw::Upstream { name: Some(DOCKER_HUB.to_owned()), ..raw::Upstream::default() }];
-    let raw = if raw.is_empty() { &hub } else { raw };
+    let offline = raw.offline.unwrap_or(false);
+    let raw = if raw.upstream.is_empty() { &hub[..] } else { &raw.upstream };
     let system_proxy = system_proxy(check);
     let mut settings = Vec::new();
     let mut names = Vec::new();
     for (position, raw) in raw.iter().enumerate() {
-        let one = One { key: format!("upstream[{position}]"), raw };
+        let one = One { key: format!("upstream[{position}]"), raw, offline };
         names.extend(one.names(check));
         settings.extend(one.settings(check, &system_proxy));
     }
@@ -45,6 +46,8 @@ pub(super) fn check(
 struct One<'a> {
     key: String,
     raw: &'a raw::Upstream,
+    /// What the top of the file says.
+    offline: bool,
 }
 
 impl One<'_> {
@@ -102,6 +105,7 @@ impl One<'_> {
         settings.system_proxy = system_proxy.clone();
         settings.realms = realms;
         settings.timeouts = timeouts;
+        settings.offline = self.raw.offline.unwrap_or(self.offline);
         Some(settings)
     }
 

@@ -1,9 +1,10 @@
 //! `GET /v2/`: whether this is a registry, and whether it wants a login. It wants none.
 //!
-//! OCI distribution 1.1, "Determining Support".
+//! OCI distribution 1.1, "Determining Support". It also says which of Portcullis's own paths there are,
+//! so that a program that relies on verdicts can tell a gate from a registry that has none.
 
 use bytes::Bytes;
-use hyper::{Response, header};
+use hyper::{Response, header, header::HeaderValue};
 
 use super::{body::Body, headers};
 
@@ -14,6 +15,7 @@ pub(super) fn response(head: bool) -> Response<Body> {
     let map = response.headers_mut();
     map.insert(header::CONTENT_TYPE, headers::JSON);
     map.insert(header::CONTENT_LENGTH, CONTENT.len().into());
+    map.insert(headers::EXTENSIONS, HeaderValue::from_static("verdict"));
     response
 }
 

@@ -26,10 +26,11 @@ use super::{
     route::{Asked, Route, Target},
     service::{Arrival, Service},
     tags::{self, Listing},
+    verdicts,
 };
 use crate::{
     environment::Environment,
-    mirror::{Client, Context, MAX_LABEL_LENGTH, Mirror, TagPage},
+    mirror::{Client, Context, Job, MAX_LABEL_LENGTH, Mirror, TagPage},
     telemetry::Metrics,
 };
 
@@ -84,6 +85,10 @@ impl Doors {
                 };
                 let namespace = route.namespace.as_deref();
                 Ok(tags::response(&page, Listing { spelled, count: *count, namespace }, head))
+            }
+            Target::Verdict { image, reference } => {
+                let judged = mirror.verdict(context, image, reference).await;
+                verdicts::response(image, reference, judged, head)
             }
         }
     }
@@ -146,11 +151,13 @@ where
 /// What decisions and records need to know of a request.
 fn context(parts: &Parts, arrival: &Arrival) -> Context {
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let job = parts.headers.get(headers::JOB).and_then(|job| job.to_str().ok());
     Context {
         request: arrival.request_id.as_str().to_owned(),
         client: Client {
             address: arrival.client,
             label: agent.map(|agent| agent.chars().take(MAX_LABEL_LENGTH).collect()),
+            job: job.and_then(Job::of),
         },
         content: parts.method == Method::GET,
     }
@@ -203,5 +210,17 @@ mod tests {
         assert_eq!(label(b"podman/5").as_deref(), Some("podman/5"));
         assert_eq!(label(&[b'a'; 500]).unwrap().len(), MAX_LABEL_LENGTH);
         assert_eq!(label("\u{fc}".as_bytes()), None);
+    }
+
+    #[test]
+    fn a_client_says_which_job_it_works_for() {
+        let arrival = Arrival {
+            client: IpAddr::from([127, 0, 0, 1]),
+            door: Door::default(),
+            request_id: RequestId::from_parts(0, 0),
+        };
+        let request = Request::get("/v2/").header(headers::JOB, "acme/app#12").body(()).unwrap();
+        let job = context(&request.into_parts().0, &arrival).client.job;
+        assert_eq!(job.as_ref().map(Job::as_str), Some("acme/app#12"));
     }
 }

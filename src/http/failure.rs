@@ -18,7 +18,7 @@ use hyper::{
 use super::{body::Body, headers, phrase, route::RouteError};
 use crate::{
     mirror::{PullError, Reason, Refusal, StoreError, UpstreamError, Wanted},
-    oci::{ErrorCode, ParseReferenceError, UpstreamName},
+    oci::{ErrorCode, ParseReferenceError, Reference, UpstreamName},
 };
 
 /// An answer that is not what was asked for.
@@ -331,6 +331,7 @@ impl Failure {
                 ),
                 UPSTREAM_PAUSE,
             ),
+            UpstreamError::Offline => Self::offline(wanted),
             UpstreamError::NotFound => Self::upstream_lacks(wanted, upstream),
             UpstreamError::RateLimited { retry_after } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -361,6 +362,16 @@ impl Failure {
                 stranger(wanted).unwrap_or_else(advice),
             )
             .in_short()
+    }
+
+    fn offline(wanted: &Wanted) -> Self {
+        Self::new(StatusCode::NOT_FOUND, missing(wanted), "offline").says(
+            format!("this mirror is offline and has no {}", thing(wanted)),
+            format!(
+                "bring it: on a machine with a network `portcullis seed {0}` and `portcullis export --output bag.tar {0}`, here `portcullis import bag.tar`",
+                pulled(wanted)
+            ),
+        )
     }
 
     fn upstream_lacks(wanted: &Wanted, upstream: &str) -> Self {
@@ -404,6 +415,17 @@ fn thing(what: &Wanted) -> String {
         Wanted::Manifest(image, reference) => format!("manifest `{reference}` of `{image}`"),
         Wanted::Referrers(image, subject) => format!("referrers of `{subject}` in `{image}`"),
         Wanted::Tags(image) => format!("tags of `{image}`"),
+    }
+}
+
+/// What was wanted, as a pull names it.
+fn pulled(what: &Wanted) -> String {
+    match what {
+        Wanted::Manifest(image, Reference::Tag(tag)) => format!("{image}:{tag}"),
+        Wanted::Manifest(image, Reference::Digest(digest))
+        | Wanted::Referrers(image, digest)
+        | Wanted::Blob(image, digest) => format!("{image}@{digest}"),
+        Wanted::Tags(image) => image.to_string(),
     }
 }
 

@@ -13,6 +13,10 @@ pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-co
 pub(super) const DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
 /// Which filters were applied to referrers: OCI distribution 1.1, "Listing Referrers".
 pub(super) const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+/// Says which paths below `_portcullis` there are.
+pub(super) const EXTENSIONS: HeaderName = HeaderName::from_static("x-portcullis-extensions");
+/// Says which job a client works for.
+pub(super) const JOB: HeaderName = HeaderName::from_static("x-portcullis-job");
 /// Echoes `ns=`: OCI distribution, "Registry Proxying".
 pub(super) const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 /// The id of the request.

@@ -36,6 +36,7 @@ mod service;
 mod tags;
 #[cfg(test)]
 mod testing;
+mod verdicts;
 
 pub use admin::{Admin, Readiness};
 pub use body::{Body, BodyError};

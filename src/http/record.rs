@@ -207,6 +207,7 @@ fn describe(target: Option<&Target>) -> (&'static str, Option<&dyn Display>) {
         Some(Target::Manifest { reference, .. }) => ("manifest", Some(reference)),
         Some(Target::Referrers { subject, .. }) => ("referrers", Some(subject)),
         Some(Target::Tags { .. }) => ("tags", None),
+        Some(Target::Verdict { reference, .. }) => ("verdict", Some(reference)),
     }
 }
 

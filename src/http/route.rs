@@ -67,6 +67,13 @@ pub enum Target {
         /// Only those behind this one.
         last: Option<String>,
     },
+    /// What policy says of a manifest; see `verdicts`.
+    Verdict {
+        /// Of which repository.
+        image: ImageName,
+        /// Which.
+        reference: Reference,
+    },
 }
 
 /// A request, as far as its route depends on it.
@@ -131,6 +138,9 @@ impl Target {
                 count: count(query)?,
                 last: text(query, "last")?,
             },
+            Endpoint::Verdict { name, reference } => {
+                Self::Verdict { image: named.image(name, table)?, reference: reference.parse()? }
+            }
         })
     }
 
@@ -142,7 +152,8 @@ impl Target {
             Self::Blob { image, .. }
             | Self::Manifest { image, .. }
             | Self::Referrers { image, .. }
-            | Self::Tags { image, .. } => Some(image),
+            | Self::Tags { image, .. }
+            | Self::Verdict { image, .. } => Some(image),
         }
     }
 }
@@ -218,6 +229,7 @@ enum Endpoint<'a> {
     Manifest { name: &'a str, reference: &'a str },
     Referrers { name: &'a str, subject: &'a str },
     Tags { name: &'a str },
+    Verdict { name: &'a str, reference: &'a str },
 }
 
 impl<'a> Endpoint<'a> {
@@ -236,6 +248,9 @@ impl<'a> Endpoint<'a> {
             ("blobs", digest) => Ok(Self::Blob { name, digest }),
             ("manifests", reference) => Ok(Self::Manifest { name, reference }),
             ("referrers", subject) => Ok(Self::Referrers { name, subject }),
+            ("verdict", reference) if name.ends_with(EXTENSION) => {
+                Ok(Self::Verdict { name: &name[..name.len() - EXTENSION.len()], reference })
+            }
             (_, "_catalog") => Err(RouteError::Catalog),
             _ => Err(RouteError::NoEndpoint),
         }
@@ -281,6 +296,9 @@ fn text(query: Option<&str>, name: &'static str) -> Result<Option<String>, Route
     }
 }
 
+/// What a repository is followed by where more is asked for than the specification knows. No
+/// repository can end with it: a part of one begins with a letter or a digit.
+const EXTENSION: &str = "/_portcullis";
 /// More than any tag or media type needs (RFC 6838, 4.2: 127 characters for each half of a type).
 const MAX_PARAMETER_LENGTH: usize = 255;
 

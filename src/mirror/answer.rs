@@ -7,6 +7,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+use super::Job;
 use crate::{
     oci::{Digest, ImageName, Reference},
     store::{Blob, Follower, StoreError},
@@ -21,6 +22,8 @@ pub struct Client {
     pub address: IpAddr,
     /// What the client calls itself (`User-Agent`), cut to [`MAX_LABEL_LENGTH`]. Never trusted.
     pub label: Option<String>,
+    /// The job that it works for (`X-Portcullis-Job`). Never trusted.
+    pub job: Option<Job>,
 }
 
 /// Characters of a client's label that are kept.

@@ -9,14 +9,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use futures_util::future::BoxFuture;
 
 use super::{BlobContent, Context, Mirror, PullError, ReadableBlob, Room, Wanted, judge::Case};
 use crate::{
-    oci::{Digest, ImageName, Reference, Repository},
+    oci::{Digest, ImageName, Reference},
     store::{FillError, FillSource, FillStream, SourceError, SourceErrorKind, StoreError},
     trust::{self, Outcome, Policy},
-    upstream::{Upstream, UpstreamError},
+    upstream::UpstreamError,
 };
 
 impl Mirror {
@@ -130,15 +130,10 @@ impl Room {
             });
         }
         let failure = |error| PullError::upstream(Wanted::Blob(image.clone(), *digest), error);
-        let upstream = self.upstream(&image.upstream).map_err(failure)?.clone();
+        let origin = self.origin(&image.upstream).map_err(failure)?.blob(image, digest);
         let record = self.store.manifest(image, manifest).await?;
         let size = record.and_then(|record| record.size_of(digest));
-        let source = Arc::new(UpstreamBlob {
-            upstream,
-            repository: image.repository.clone(),
-            digest: *digest,
-            asked: AtomicBool::new(false),
-        });
+        let source = Arc::new(Noting { origin, asked: AtomicBool::new(false) });
         // A fill is everybody's who wants these bytes, and somebody else's repository may not have
         // them while this one has: what its upstream says is not believed for this one.
         let opened = match self.fill(digest, size, &source).await {
@@ -154,7 +149,7 @@ impl Room {
         &self,
         digest: &Digest,
         size: Option<u64>,
-        source: &Arc<UpstreamBlob>,
+        source: &Arc<Noting>,
     ) -> Result<ReadableBlob, FillError> {
         let source: Arc<dyn FillSource> = source.clone();
         let mut follower = self.store.fill(digest, size, source).await.map_err(FillError::Store)?;
@@ -162,7 +157,12 @@ impl Room {
         Ok(ReadableBlob { digest: *digest, size, content: BlobContent::Filling(follower) })
     }
 
-    fn fill_failure(&self, image: &ImageName, digest: &Digest, error: FillError) -> PullError {
+    pub(super) fn fill_failure(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        error: FillError,
+    ) -> PullError {
         match error {
             FillError::Source(error) => {
                 let error = error
@@ -190,33 +190,22 @@ pub(super) struct Door {
     policy: Arc<str>,
 }
 
-/// A blob at an upstream, as the store's fills see it.
+/// A blob where it comes from, and whether it was asked for there.
 #[derive(Debug)]
-struct UpstreamBlob {
-    upstream: Upstream,
-    repository: Repository,
-    digest: Digest,
+struct Noting {
+    origin: Arc<dyn FillSource>,
     /// Whether a fill has taken its bytes from here.
     asked: AtomicBool,
 }
 
-impl FillSource for UpstreamBlob {
+impl FillSource for Noting {
     fn origin(&self) -> &str {
-        self.upstream.name().as_str()
+        self.origin.origin()
     }
 
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         self.asked.store(true, Ordering::Relaxed);
-        let (upstream, repository, digest) =
-            (self.upstream.clone(), self.repository.clone(), self.digest);
-        async move {
-            let stream =
-                upstream.open_blob(&repository, &digest, from).await.map_err(source_error)?;
-            let (from, size) = (stream.from, stream.size);
-            let body = stream.body.map(|piece| piece.map_err(source_error)).boxed();
-            Ok(FillStream { from, size, body })
-        }
-        .boxed()
+        self.origin.open(from)
     }
 }
 
@@ -224,19 +213,4 @@ impl FillSource for UpstreamBlob {
 fn is_refusal(error: &FillError) -> bool {
     let FillError::Source(error) = error else { return false };
     matches!(error.kind(), SourceErrorKind::NotFound | SourceErrorKind::Denied)
-}
-
-fn source_error(error: UpstreamError) -> SourceError {
-    let kind = match &error {
-        UpstreamError::Denied { .. } => SourceErrorKind::Denied,
-        UpstreamError::Integrity { .. } => SourceErrorKind::Integrity,
-        UpstreamError::NotFound => SourceErrorKind::NotFound,
-        UpstreamError::RateLimited { retry_after } => {
-            SourceErrorKind::RateLimited { retry_after: *retry_after }
-        }
-        UpstreamError::Invalid { .. }
-        | UpstreamError::Limit { .. }
-        | UpstreamError::Unreachable { .. } => SourceErrorKind::Unavailable,
-    };
-    SourceError::new(kind, error)
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{PullError, Room, Wanted};
 use crate::{
     oci::{
-        Digest, ImageName, Manifest, ManifestError, Reference,
+        Descriptor, Digest, ImageName, Manifest, ManifestError, Reference,
         manifest::{MAX_MANIFEST_SIZE, Shape},
     },
     store::{ManifestRecord, Referenced, ReferencedAs},
@@ -90,16 +90,30 @@ impl Room {
         digest: &Digest,
     ) -> Result<Fetched, PullError> {
         let wanted = Reference::Digest(*digest);
-        let answer = match self.upstream(&image.upstream) {
-            Ok(upstream) => upstream.fetch_manifest(&image.repository, &wanted).await,
+        let answer = match self.origin(&image.upstream) {
+            Ok(origin) => origin.fetch_manifest(image, &wanted).await,
             Err(error) => Err(error),
         };
         // Whose bytes are those of the digest: the upstream's side compares them.
         let fetched = answer.map_err(|error| {
             PullError::upstream(Wanted::Manifest(image.clone(), wanted.clone()), error)
         })?;
-        let bytes = fetched.bytes;
-        let manifest = Manifest::parse(&bytes, fetched.content_type.as_deref()).map(Arc::new);
+        self.adopt(image, digest, fetched.bytes, fetched.content_type.as_deref()).await
+    }
+
+    /// Takes in the manifest `bytes`, which are those of `digest` and of this repository: who calls
+    /// this had them from its origin.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) async fn adopt(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        bytes: Bytes,
+        content_type: Option<&str>,
+    ) -> Result<Fetched, PullError> {
+        let manifest = Manifest::parse(&bytes, content_type).map(Arc::new);
         let record = match &manifest {
             Ok(manifest) => Some(Arc::new(self.keep(image, digest, &bytes, manifest).await?)),
             Err(_) => None,
@@ -122,10 +136,15 @@ impl Room {
             Shape::Image { .. } => ReferencedAs::Content,
             Shape::Index { .. } => ReferencedAs::Manifest,
         };
-        let references = manifest
-            .references()
-            .map(|descriptor| Referenced { digest: descriptor.digest, size: descriptor.size, kind })
-            .collect();
+        let referenced = |descriptor: &Descriptor, kind| Referenced {
+            digest: descriptor.digest,
+            size: descriptor.size,
+            kind,
+        };
+        let listed = manifest.references().map(|descriptor| referenced(descriptor, kind));
+        let subject = manifest.subject.iter();
+        let about = subject.map(|descriptor| referenced(descriptor, ReferencedAs::Subject));
+        let references = listed.chain(about).collect();
         let record = ManifestRecord {
             media_type: manifest.media_type.as_str().to_owned(),
             size: bytes.len() as u64,

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::Room;
+use super::{Room, origin::Referrers};
 use crate::{
     oci::{
         Descriptor, Digest, ImageName, Manifest, Reference, Shape, Tag, manifest::MAX_MANIFEST_SIZE,
     },
     trust::{EvidenceSource, LookFailure},
-    upstream::{ReferrersAnswer, UpstreamError},
+    upstream::{FetchedManifest, UpstreamError},
 };
 
 /// One look for evidence, at everything that one judgement needs.
@@ -91,6 +91,23 @@ impl Look {
         self.keeping.lock().expect("nothing panics while it holds this lock").push(keeping);
     }
 
+    /// Writes down what a referrer refers to, in a task of its own, so that it is found when nobody can
+    /// be asked.
+    fn note_subject(&self, image: &ImageName, fetched: &FetchedManifest) {
+        let manifest = Manifest::parse(&fetched.bytes, None);
+        if !manifest.is_ok_and(|manifest| manifest.subject.is_some()) {
+            return;
+        }
+        let (room, image, fetched) = (Arc::clone(&self.room), image.clone(), fetched.clone());
+        let keeping = tokio::spawn(async move {
+            let adopted = room.adopt(&image, &fetched.digest, fetched.bytes.clone(), None).await;
+            if let Err(error) = adopted {
+                tracing::warn!(%image, digest = %fetched.digest, %error, "evidence not noted");
+            }
+        });
+        self.keeping.lock().expect("nothing panics while it holds this lock").push(keeping);
+    }
+
     /// What refers to `subject`: from the referrers API, or from the fallback tag where there is no
     /// such API (OCI distribution 1.1, "Referrers tag schema").
     ///
@@ -102,10 +119,15 @@ impl Look {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>, UpstreamError> {
-        let upstream = self.room.upstream(&image.upstream)?;
-        match upstream.referrers(&image.repository, subject, artifact_type).await? {
-            ReferrersAnswer::Listed { descriptors, .. } => Ok(descriptors),
-            ReferrersAnswer::Absent => self.fallback(image, subject).await,
+        let origin = self.room.origin(&image.upstream)?;
+        match origin.referrers(image, subject, artifact_type).await? {
+            Referrers::All(listed) => Ok(listed),
+            Referrers::BesideTag(mut listed) => {
+                listed.extend(self.fallback(image, subject).await?);
+                listed.sort_by_key(|descriptor| descriptor.digest);
+                listed.dedup_by_key(|descriptor| descriptor.digest);
+                Ok(listed)
+            }
         }
     }
 
@@ -123,23 +145,24 @@ impl Look {
         }
     }
 
-    async fn manifest_of(
+    pub(super) async fn manifest_of(
         &self,
         image: &ImageName,
         reference: &Reference,
     ) -> Result<Option<Bytes>, UpstreamError> {
-        let upstream = self.room.upstream(&image.upstream)?;
+        let origin = self.room.origin(&image.upstream)?;
         if let Reference::Digest(digest) = reference
             && let Ok(Some(bytes)) = self.room.store.read(digest, MAX_MANIFEST_SIZE).await
         {
             return Ok(Some(bytes));
         }
-        match upstream.fetch_manifest(&image.repository, reference).await {
+        match origin.fetch_manifest(image, reference).await {
             Ok(fetched) => {
                 self.keep(image, reference, &fetched.digest, &fetched.bytes);
+                self.note_subject(image, &fetched);
                 Ok(Some(fetched.bytes))
             }
-            Err(UpstreamError::NotFound) => Ok(None),
+            Err(UpstreamError::NotFound | UpstreamError::Offline) => Ok(None),
             Err(error) => {
                 if let Reference::Tag(tag) = reference
                     && let Some(bytes) = self.remembered(image, tag).await
@@ -165,13 +188,13 @@ impl Look {
         if let Ok(Some(bytes)) = self.room.store.read(digest, limit).await {
             return Ok(Some(bytes));
         }
-        let upstream = self.room.upstream(&image.upstream)?;
-        match upstream.fetch_blob(&image.repository, digest, limit).await {
+        let origin = self.room.origin(&image.upstream)?;
+        match origin.fetch_blob(image, digest, limit).await {
             Ok(bytes) => {
                 self.keep(image, &Reference::Digest(*digest), digest, &bytes);
                 Ok(Some(bytes))
             }
-            Err(UpstreamError::NotFound) => Ok(None),
+            Err(UpstreamError::NotFound | UpstreamError::Offline) => Ok(None),
             Err(error) => Err(error),
         }
     }

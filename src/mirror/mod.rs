@@ -12,11 +12,16 @@
 pub mod answer;
 mod artifact;
 mod blob;
+mod cargo;
+mod carry;
 mod fetch;
 mod flight;
+mod holdings;
+mod job;
 mod judge;
 mod look;
 mod manifest;
+mod origin;
 mod prefetch;
 mod record;
 mod referrers;
@@ -32,6 +37,11 @@ pub use self::answer::{
     Admitted, BlobContent, Client, Context, MAX_LABEL_LENGTH, PullError, ReadableBlob,
     ReferrersIndex, Refusal, TagPage, Wanted,
 };
+pub use self::cargo::{Cargo, ParsePlatformsError, Piece, Platforms, Role};
+pub use self::carry::{Denied, Order, Watch, Weighed};
+pub use self::holdings::Holding;
+pub use self::job::{Job, MAX_JOB_LENGTH};
+pub use self::origin::{Collection, Origin, descriptor_of, source_error};
 use self::{blob::Door, fetch::Fetched, flight::Flights, judge::Decided, resolve::FreshTag};
 use crate::{
     audit::{Audit, PullRecord},
@@ -40,12 +50,11 @@ use crate::{
     store::Store,
     telemetry::Metrics,
     trust::Policy,
-    upstream::Upstream,
 };
 // What answers are made of in the rooms below, so that `http` needs to see this one only.
 pub use crate::{
     store::{Blob, FillError, Follower, StoreError},
-    trust::Reason,
+    trust::{Reason, Verdict},
     upstream::UpstreamError,
 };
 
@@ -77,8 +86,8 @@ pub struct Parts {
     pub store: Store,
     /// All spellings of the upstreams' names.
     pub table: UpstreamTable,
-    /// The upstreams.
-    pub upstreams: Vec<Upstream>,
+    /// Where what belongs to each upstream comes from.
+    pub origins: Vec<(UpstreamName, Origin)>,
 }
 
 /// The mirror. Cheap to clone: clones share everything.
@@ -94,11 +103,11 @@ struct Room {
     environment: Environment,
     freshness: Freshness,
     metrics: Arc<Metrics>,
-    policy: ArcSwap<Policy>,
+    policy: Arc<ArcSwap<Policy>>,
     prefetch: bool,
     store: Store,
     table: UpstreamTable,
-    upstreams: HashMap<UpstreamName, Upstream>,
+    origins: HashMap<UpstreamName, Origin>,
     tags: Cache<(ImageName, Tag), FreshTag>,
     decided: Cache<(ImageName, Digest), Arc<Decided>>,
     /// Which manifest made a blob readable: asked again about that manifest at every request.
@@ -115,8 +124,6 @@ impl Mirror {
     /// Puts a mirror together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let upstreams =
-            parts.upstreams.into_iter().map(|upstream| (upstream.name().clone(), upstream));
         let decided = Cache::builder()
             .max_capacity(DECIDED_CACHE_BYTES)
             .weigher(|_, decided: &Arc<Decided>| decided.weight());
@@ -126,11 +133,11 @@ impl Mirror {
                 environment: parts.environment,
                 freshness: parts.freshness,
                 metrics: parts.metrics,
-                policy: ArcSwap::new(parts.policy),
+                policy: Arc::new(ArcSwap::new(parts.policy)),
                 prefetch: parts.prefetch,
                 store: parts.store,
                 table: parts.table,
-                upstreams: upstreams.collect(),
+                origins: parts.origins.into_iter().collect(),
                 tags: Cache::new(TAG_CACHE_ENTRIES),
                 decided: decided.build(),
                 readable: Cache::new(READABLE_CACHE_ENTRIES),
@@ -178,9 +185,9 @@ impl Mirror {
 }
 
 impl Room {
-    /// The upstream called `name`; the route made sure that there is one.
-    fn upstream(&self, name: &UpstreamName) -> Result<&Upstream, UpstreamError> {
-        self.upstreams.get(name).ok_or_else(|| UpstreamError::Invalid {
+    /// Where what belongs to the upstream `name` comes from; the route made sure that there is one.
+    fn origin(&self, name: &UpstreamName) -> Result<&Origin, UpstreamError> {
+        self.origins.get(name).ok_or_else(|| UpstreamError::Invalid {
             reason: format!("`{name}` is not a configured upstream"),
         })
     }

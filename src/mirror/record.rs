@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Client, PullError, Room,
+    Client, Origin, PullError, Room,
     fetch::Fetched,
     judge::{Asked, Case, Decided},
     look::Look,
@@ -68,9 +68,15 @@ impl Room {
             self.overturn_denials(case, fetched);
             self.prefetch(case, fetched);
         }
-        // A denial that did not ask every index is not the last word on the manifest.
-        let is_final = decided.verdict.outcome == Outcome::Admitted || !case.is_deepest();
-        if decided.verdict.outcome != Outcome::Undecided && is_final {
+        let asks_all = self.origin(&case.image.upstream).is_ok_and(Origin::speaks_for_all);
+        let is_final = match decided.verdict.outcome {
+            Outcome::Admitted => true,
+            // One that did not ask every index is not the last word on the manifest, and what an
+            // archive lacks the upstream may have.
+            Outcome::Denied => !case.is_deepest() && asks_all,
+            Outcome::Undecided => false,
+        };
+        if is_final {
             self.remember(case, &decided);
         }
         Ok(decided)
@@ -221,7 +227,12 @@ pub(super) fn failure_of(error: &PullError) -> Option<Reason> {
 
 /// `client` as the records know it.
 pub(super) fn client_record(client: &Client) -> ClientRecord {
-    ClientRecord { address: client.address, user: None, label: client.label.clone() }
+    ClientRecord {
+        address: client.address,
+        user: None,
+        label: client.label.clone(),
+        job: client.job.as_ref().map(ToString::to_string),
+    }
 }
 
 fn decided(

@@ -21,10 +21,10 @@ use crate::{
 /// What a tag meant, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FreshTag {
-    digest: Digest,
-    resolved: SystemTime,
+    pub(super) digest: Digest,
+    pub(super) resolved: SystemTime,
     /// Whether the upstream has been asked again already.
-    asked_again: bool,
+    pub(super) asked_again: bool,
 }
 
 impl Room {
@@ -99,9 +99,8 @@ impl Room {
 
     /// Asks the upstream and keeps its answer.
     async fn ask(&self, image: &ImageName, tag: &Tag) -> Result<Digest, UpstreamError> {
-        let resolved = self.upstream(&image.upstream)?.resolve(&image.repository, tag).await?;
+        let digest = self.origin(&image.upstream)?.resolve(image, tag).await?;
         let now = self.environment.clock.now();
-        let digest = resolved.digest;
         let fresh = FreshTag { digest, resolved: now, asked_again: false };
         self.tags.insert((image.clone(), tag.clone()), fresh);
         let before = self.store.tag(image, tag).await.ok().flatten().map(|record| record.digest);

@@ -16,8 +16,8 @@ impl Mirror {
         last: Option<&str>,
     ) -> Result<TagPage, PullError> {
         let room = &self.room;
-        let answer = match room.upstream(&image.upstream) {
-            Ok(upstream) => upstream.list_tags(&image.repository, count, last).await,
+        let answer = match room.origin(&image.upstream) {
+            Ok(origin) => origin.list_tags(image, count, last).await,
             Err(error) => Err(error),
         };
         match answer {

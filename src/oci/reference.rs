@@ -29,6 +29,16 @@ impl Tag {
         Self(text[..text.len().min(MAX_TAG_LENGTH)].into())
     }
 
+    /// Whether evidence is kept under it: a tag by cosign, or of the tag schema. Nobody runs those.
+    #[must_use]
+    pub fn is_evidence(&self) -> bool {
+        let Some((algorithm, rest)) = self.0.split_once('-') else { return false };
+        let hex = rest.split('.').next().unwrap_or_default();
+        matches!(algorithm, "sha256" | "sha512")
+            && hex.len() >= 64
+            && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// Where a registry without a referrers API keeps the referrers of `subject`: `sha256-<hex>`
     /// (OCI distribution 1.1, "Referrers tag schema": the encoded part is cut to 64 characters).
     #[must_use]

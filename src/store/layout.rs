@@ -102,11 +102,12 @@ impl Layout {
         }
     }
 
-    /// The repository whose `_manifests` folder this is.
-    pub(super) fn image_of(&self, manifests: &Path) -> Option<ImageName> {
-        let below = manifests.strip_prefix(self.refs()).ok()?.to_str()?;
+    /// The repository whose `_manifests` or `_tags` folder this is.
+    pub(super) fn image_of(&self, records: &Path) -> Option<ImageName> {
+        let below = records.strip_prefix(self.refs()).ok()?.to_str()?;
         let (upstream, rest) = below.split_once('/')?;
-        let repository = rest.strip_suffix(MANIFESTS)?.strip_suffix('/')?;
+        let (repository, _) =
+            rest.rsplit_once('/').filter(|(_, name)| matches!(*name, MANIFESTS | TAGS))?;
         Some(ImageName {
             upstream: upstream.replace('_', ":").parse::<UpstreamName>().ok()?,
             repository: repository.parse::<Repository>().ok()?,
@@ -152,7 +153,8 @@ impl Layout {
 
 /// The folder of a repository's manifest records.
 pub(super) const MANIFESTS: &str = "_manifests";
-const TAGS: &str = "_tags";
+/// The folder of a repository's tag records.
+pub(super) const TAGS: &str = "_tags";
 const DATA: &str = "data";
 const STATE: &str = "state";
 

@@ -239,6 +239,18 @@ impl Store {
         self.inner.fills.follow(Order { digest: *digest, size, source }).await
     }
 
+    /// Removes content that nothing refers to. Content that somebody reads at the moment stays.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    ///
+    /// # Cancel safety
+    /// Once polled, the content is removed whether the future is dropped or not.
+    pub async fn discard(&self, digest: &Digest) -> Result<(), StoreError> {
+        let (blobs, digest) = (Arc::clone(&self.inner.blobs), *digest);
+        blocking(move || blobs.evict(&digest).map(drop)).await
+    }
+
     /// Reads the content again, for someone whose read of it failed or came up short. What does not
     /// hash to its digest is moved aside, so that the next request fills it again.
     ///
@@ -282,8 +294,24 @@ impl Store {
         digest: &Digest,
         at: SystemTime,
     ) -> Result<Arc<TagRecord>, StoreError> {
-        let (key, digest) = ((image.clone(), tag.clone()), *digest);
-        self.records(move |records| records.put_tag(&key, &digest, at)).await
+        self.bring_tag(image, tag, TagMove { digest: *digest, since: at, from: None }).await
+    }
+
+    /// Notes what `tag` means from `brought.since` on, and which archive says so.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    ///
+    /// # Cancel safety
+    /// Once polled, the note is made whether the future is dropped or not.
+    pub async fn bring_tag(
+        &self,
+        image: &ImageName,
+        tag: &Tag,
+        brought: TagMove,
+    ) -> Result<Arc<TagRecord>, StoreError> {
+        let key = (image.clone(), tag.clone());
+        self.records(move |records| records.put_tag(&key, brought)).await
     }
 
     /// The tags of a repository that are known here, in lexical order.
@@ -376,6 +404,27 @@ impl Store {
             return Ok(hit);
         }
         self.records(move |records| records.referencing(&key.0, &key.1)).await
+    }
+
+    /// The manifests of a repository that are known here and name `subject` as theirs.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn referrers(
+        &self,
+        image: &ImageName,
+        subject: &Digest,
+    ) -> Result<Arc<[Digest]>, StoreError> {
+        let (image, subject) = (image.clone(), *subject);
+        self.records(move |records| records.referrers(&image, &subject)).await
+    }
+
+    /// The repositories of which anything is known here, in lexical order.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn images(&self) -> Result<Vec<ImageName>, StoreError> {
+        self.records(Records::images).await
     }
 
     /// Stops the fills, which keep what they have, and the background tasks, and closes the

@@ -37,6 +37,9 @@ pub enum UpstreamError {
     /// It does not have it.
     #[error("the upstream does not have it")]
     NotFound,
+    /// Nobody is asked: the mirror is offline, and was never brought it.
+    #[error("the mirror is offline and does not have it")]
+    Offline,
     /// It wants to be asked less often.
     #[error("the upstream limits how often it may be asked")]
     RateLimited {
@@ -64,7 +67,7 @@ impl UpstreamError {
             | Self::Limit { .. }
             | Self::RateLimited { .. }
             | Self::Unreachable { .. } => true,
-            Self::Denied { .. } | Self::Integrity { .. } | Self::NotFound => false,
+            Self::Denied { .. } | Self::Integrity { .. } | Self::NotFound | Self::Offline => false,
         }
     }
 

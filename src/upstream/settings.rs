@@ -39,6 +39,8 @@ pub struct Settings {
     pub realms: Vec<String>,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// Never ask it: what was imported is all there is.
+    pub offline: bool,
 }
 
 impl Settings {
@@ -55,6 +57,7 @@ impl Settings {
             system_proxy: SystemProxy::default(),
             realms: Vec::new(),
             timeouts: Timeouts::default(),
+            offline: false,
         }
     }
 }

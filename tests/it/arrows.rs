@@ -13,11 +13,13 @@ use std::{
 const LEAVES: [&str; 5] = ["environment", "secret", "telemetry", "timestamp", "units"];
 
 /// What each room may see, beside itself and the leaves.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 18] = [
+    ("archive", &["mirror", "oci", "store", "trust"]),
     ("audit", &["oci"]),
     ("config", &["http", "oci", "tls", "trust", "upstream"]),
     ("environment", &[]),
     ("http", &["mirror", "oci", "tls"]),
+    ("images", &["oci"]),
     ("limits", &["oci"]),
     ("mirror", &["audit", "oci", "store", "trust", "upstream"]),
     ("oci", &[]),

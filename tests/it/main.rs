@@ -4,6 +4,7 @@
 //! loopback ports, so all of them run at once. Tests of an attack carry its id (`G-1` .. `G-51`).
 
 mod admin;
+mod airgap;
 mod arrows;
 mod audit;
 mod cli;

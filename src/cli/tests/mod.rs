@@ -1,5 +1,7 @@
 //! Commands from the command line to what they print.
 
+mod audits;
+mod files;
 mod keys;
 mod registry;
 
@@ -15,13 +17,14 @@ use clap::{CommandFactory as _, Parser as _};
 use tempfile::TempDir;
 
 use super::{
-    verify::{Judge, Judged},
+    verify::{Judge, Judged, Unjudged},
     *,
 };
 use crate::{
     audit::{Audit, ClientRecord, DecisionRecord, FOLDER},
     environment::{ManualClock, SystemEntropy},
-    oci::{Digest, ImageName, Reference, UpstreamNames, UpstreamTable},
+    images::ImageArgument,
+    oci::{Digest, ImageName, UpstreamNames, UpstreamTable},
     store::{Options, Store},
     trust::{Finding, Format, Mode, Node, Outcome, Policy, Reason, Verdict},
 };
@@ -261,6 +264,7 @@ fn denied() -> DecisionRecord {
             address: [10, 0, 0, 7].into(),
             user: None,
             label: Some("podman/5".to_owned()),
+            job: None,
         },
         request: "7f".to_owned(),
         message: "`registry.test/acme/app:1.0` has no signature.".to_owned(),
@@ -390,6 +394,9 @@ async fn why_says_what_it_looked_for_when_nothing_is_recorded() {
     assert!(matches!(desk.run(&["why", "app:a b"]).await, Err(CliError::Usage(_))));
 }
 
+/// The digest of `app` in bytes, which [`ByTag`] admits.
+const ADMITTED: &str = "sha256:a172cedcae47474b615c54d510a5d84a8dea3032e958587430b413538be3f333";
+
 /// Judges by the tag.
 struct ByTag(UpstreamTable);
 
@@ -404,12 +411,17 @@ fn table(names: &[&str]) -> UpstreamTable {
 }
 
 impl Judge for ByTag {
-    async fn judge(&self, image: &ImageName, reference: &Reference) -> Result<Judged, String> {
-        let (outcome, reason) = match reference.to_string().as_str() {
-            "good" => (Outcome::Admitted, Reason::Admitted),
+    fn canonical(&self, image: &ImageArgument) -> Result<Option<ImageName>, String> {
+        image.image(&self.0).map(Some).map_err(|error| error.to_string())
+    }
+
+    async fn judge(&self, argument: &ImageArgument) -> Result<Judged, Unjudged> {
+        let image = argument.image(&self.0).unwrap();
+        let (outcome, reason) = match argument.reference_or_latest().to_string().as_str() {
+            "good" | ADMITTED => (Outcome::Admitted, Reason::Admitted),
             "bad" => (Outcome::Denied, Reason::NoSignature),
             "unknown" => (Outcome::Undecided, Reason::UpstreamUnreachable),
-            _ => return Err("the upstream does not have it".to_owned()),
+            _ => return Err(Unjudged::Missing("the upstream does not have it".to_owned())),
         };
         let verdict = Verdict {
             outcome,
@@ -427,11 +439,11 @@ impl Judge for ByTag {
             signed_by: Vec::new(),
             inherited_from: None,
         };
-        Ok(Judged { digest: Some(Digest::of(b"app")), verdict })
+        Ok(Judged { image, digest: Some(Digest::of(b"app")), verdict })
     }
 
-    fn table(&self) -> &UpstreamTable {
-        &self.0
+    async fn tags(&self, _: &str) -> Result<Vec<String>, String> {
+        Ok(["v1.good", "good", "v2.good"].map(str::to_owned).to_vec())
     }
 }
 
@@ -482,6 +494,8 @@ async fn verify_prints_what_was_required_and_found() {
           404
 
     registry.test/app:missing: cannot be judged: the upstream does not have it
+
+    2 images: 0 admitted, 2 denied, 0 undecided
     ");
 }
 

@@ -179,6 +179,10 @@ fn finds_each_endpoint() {
         }
     );
     assert_eq!(
+        target("/v2/docker.io/a/b/_portcullis/verdict/1.2".into()),
+        Target::Verdict { image: image.clone(), reference: "1.2".parse().unwrap() }
+    );
+    assert_eq!(
         target("/v2/docker.io/a/b/tags/list?n=2&last=v%31&x=y".into()),
         Target::Tags {
             image,

@@ -76,6 +76,17 @@ impl Follower {
             .await
     }
 
+    /// Waits until the content is published: it will survive a power failure.
+    ///
+    /// # Errors
+    /// When the fill failed, be it at the last step.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn stored(&mut self) -> Result<(), FillError> {
+        self.wait(|progress| progress.end.clone()).await?
+    }
+
     async fn wait<T>(
         &mut self,
         mut answer: impl FnMut(&Progress) -> Option<T>,

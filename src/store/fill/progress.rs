@@ -16,6 +16,8 @@ pub(super) struct Progress {
     /// Bytes in the file.
     pub(super) written: u64,
     pub(super) state: State,
+    /// What came of it, once nothing of it is under way any more.
+    pub(super) end: Option<Result<(), FillError>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -87,6 +89,10 @@ impl Announcer {
             }
             running
         });
+    }
+
+    pub(super) fn ended(&self, end: Result<(), FillError>) {
+        self.0.send_modify(|progress| progress.end = Some(end));
     }
 
     /// Whether this is the telling end of the same fill.

@@ -44,6 +44,7 @@ impl Task {
         let metrics = &self.fills.blobs.metrics;
         metrics.fill_finished(outcome);
         let digest = self.order.digest;
+        self.announcer.ended(result.as_ref().map(drop).map_err(Clone::clone));
         match result {
             Ok(_) => tracing::debug!(%digest, outcome, "fill_finished"),
             Err(error) => {

@@ -93,6 +93,7 @@ pub(super) const fn edge_value(kind: ReferencedAs) -> [u8; 1] {
     match kind {
         ReferencedAs::Content => [0],
         ReferencedAs::Manifest => [1],
+        ReferencedAs::Subject => [2],
     }
 }
 
@@ -100,6 +101,7 @@ pub(super) const fn edge_kind(value: &[u8]) -> Option<ReferencedAs> {
     match value {
         [0] => Some(ReferencedAs::Content),
         [1] => Some(ReferencedAs::Manifest),
+        [2] => Some(ReferencedAs::Subject),
         _ => None,
     }
 }

@@ -53,6 +53,8 @@ pub enum ReferencedAs {
     Content,
     /// A child of an image index.
     Manifest,
+    /// What the manifest is about: its `subject`. A hint, which nothing signs.
+    Subject,
 }
 
 /// What a file in `_manifests` holds.

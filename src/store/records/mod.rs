@@ -21,13 +21,16 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
 };
 
 use moka::sync::Cache;
 
 use super::{
-    disk::Disk, error::StoreError, files::Durability, keyed::KeyedLocks, layout::Layout,
+    disk::Disk,
+    error::StoreError,
+    files::Durability,
+    keyed::KeyedLocks,
+    layout::{Layout, MANIFESTS, TAGS},
     meta::Index,
 };
 use crate::oci::{Digest, ImageName, Tag};
@@ -59,6 +62,7 @@ pub(super) struct Records {
 struct Incoming {
     as_content: Arc<[Digest]>,
     as_manifest: Arc<[Digest]>,
+    as_subject: Arc<[Digest]>,
 }
 
 impl fmt::Debug for Records {
@@ -95,14 +99,13 @@ impl Records {
     pub(super) fn put_tag(
         &self,
         key: &(ImageName, Tag),
-        digest: &Digest,
-        at: SystemTime,
+        seen: TagMove,
     ) -> Result<Arc<TagRecord>, StoreError> {
         let path = self.disk.layout.tag(&key.0, &key.1);
         let put = self.tags.change(key, &self.disk, &path, |before| {
-            let moved = before.is_some_and(|before| before.digest != *digest);
+            let moved = before.is_some_and(|before| before.digest != seen.digest);
             let durability = if moved { Durability::Synced } else { Durability::Relaxed };
-            Some((TagRecord::after(before, digest, at), durability))
+            Some((TagRecord::after(before, seen), durability))
         })?;
         Ok(put.expect("the change above always makes a record"))
     }
@@ -197,6 +200,30 @@ impl Records {
         Ok(self.incoming(image, blob)?.as_content)
     }
 
+    pub(super) fn referrers(
+        &self,
+        image: &ImageName,
+        subject: &Digest,
+    ) -> Result<Arc<[Digest]>, StoreError> {
+        Ok(self.incoming(image, subject)?.as_subject)
+    }
+
+    /// The repositories that have a record. They lie in each other: `a` beside `a/b`.
+    pub(super) fn images(&self) -> Result<Vec<ImageName>, StoreError> {
+        let mut found = BTreeSet::new();
+        let mut folders = vec![self.disk.layout.refs()];
+        while let Some(folder) = folders.pop() {
+            for (name, path) in self.disk.entries(&folder)? {
+                match name.as_str() {
+                    MANIFESTS | TAGS => found.extend(self.disk.layout.image_of(&path)),
+                    _ if path.is_dir() => folders.push(path),
+                    _ => {}
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
     fn incoming(&self, image: &ImageName, digest: &Digest) -> Result<Incoming, StoreError> {
         let key = (image.clone(), *digest);
         let changes = self.changes.load(Ordering::SeqCst);
@@ -265,21 +292,24 @@ impl Records {
 
 impl Incoming {
     fn new(found: impl Iterator<Item = (Digest, ReferencedAs)>) -> Self {
-        let (mut as_content, mut as_manifest) = (BTreeSet::new(), BTreeSet::new());
+        let (mut as_content, mut as_manifest, mut as_subject) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (manifest, kind) in found {
             match kind {
                 ReferencedAs::Content => as_content.insert(manifest),
                 ReferencedAs::Manifest => as_manifest.insert(manifest),
+                ReferencedAs::Subject => as_subject.insert(manifest),
             };
         }
         Self {
             as_content: as_content.into_iter().collect(),
             as_manifest: as_manifest.into_iter().collect(),
+            as_subject: as_subject.into_iter().collect(),
         }
     }
 
     fn weight(&self) -> u32 {
-        let digests = self.as_content.len() + self.as_manifest.len();
+        let digests = self.as_content.len() + self.as_manifest.len() + self.as_subject.len();
         u32::try_from((digests + 4) * size_of::<Digest>()).unwrap_or(u32::MAX)
     }
 }

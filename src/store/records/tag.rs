@@ -34,6 +34,9 @@ pub struct TagMove {
     /// When this was first seen.
     #[serde(with = "milliseconds")]
     pub since: SystemTime,
+    /// The archive that brought it; an upstream said so where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 impl TagRecord {
@@ -45,16 +48,17 @@ impl TagRecord {
         codec::decode(&fs::read(path).ok()?)
     }
 
-    /// `before`, after the upstream said at `at` that the tag means `digest`.
-    pub(super) fn after(before: Option<&Self>, digest: &Digest, at: SystemTime) -> Self {
-        let at = milliseconds::whole(at);
+    /// `before`, after somebody said what the tag means.
+    pub(super) fn after(before: Option<&Self>, seen: TagMove) -> Self {
+        let (digest, at) = (seen.digest, milliseconds::whole(seen.since));
         let mut history = before.map_or_else(Vec::new, |before| before.history.clone());
-        if history.last().is_none_or(|last| last.digest != *digest) {
-            history.push(TagMove { digest: *digest, since: at });
+        match history.last_mut() {
+            Some(last) if last.digest == digest => last.from = seen.from.or(last.from.take()),
+            _ => history.push(TagMove { since: at, ..seen }),
         }
         let too_many = history.len().saturating_sub(MAX_HISTORY);
         history.drain(..too_many);
-        Self { digest: *digest, resolved: at, history }
+        Self { digest, resolved: at, history }
     }
 }
 
@@ -102,6 +106,10 @@ mod tests {
     use super::*;
     use crate::store::records::codec;
 
+    fn seen(digest: Digest, since: SystemTime) -> TagMove {
+        TagMove { digest, since, from: None }
+    }
+
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
@@ -109,14 +117,11 @@ mod tests {
     #[test]
     fn the_history_grows_only_when_the_tag_moves() {
         let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
-        let first = TagRecord::after(None, &old, at(1));
-        let same = TagRecord::after(Some(&first), &old, at(2));
+        let first = TagRecord::after(None, seen(old, at(1)));
+        let same = TagRecord::after(Some(&first), seen(old, at(2)));
         assert_eq!((same.resolved, &same.history), (at(2), &first.history));
-        let moved = TagRecord::after(Some(&same), &new, at(3));
-        assert_eq!(
-            moved.history,
-            [TagMove { digest: old, since: at(1) }, TagMove { digest: new, since: at(3) }]
-        );
+        let moved = TagRecord::after(Some(&same), seen(new, at(3)));
+        assert_eq!(moved.history, [seen(old, at(1)), seen(new, at(3))]);
     }
 
     #[test]
@@ -124,7 +129,7 @@ mod tests {
         let mut record = None;
         for number in 0..100_u64 {
             let digest = Digest::of(&number.to_be_bytes());
-            record = Some(TagRecord::after(record.as_ref(), &digest, at(number)));
+            record = Some(TagRecord::after(record.as_ref(), seen(digest, at(number))));
         }
         let history = record.expect("made above").history;
         assert_eq!(history.len(), MAX_HISTORY);
@@ -134,10 +139,10 @@ mod tests {
     proptest! {
         #[test]
         fn records_round_trip(contents: Vec<Vec<u8>>, millis in 0_u64..1 << 43) {
-            let mut record = TagRecord::after(None, &Digest::of(b""), at(0));
+            let mut record = TagRecord::after(None, seen(Digest::of(b""), at(0)));
             for content in contents {
                 let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-                record = TagRecord::after(Some(&record), &Digest::of(&content), time);
+                record = TagRecord::after(Some(&record), seen(Digest::of(&content), time));
             }
             prop_assert_eq!(codec::decode(&codec::encode(&record)), Some(record));
         }

@@ -1,11 +1,11 @@
-//! Images as people write them: `nginx`, `ghcr.io/acme/app:1.2`, `app@sha256:...`, `docker://app`.
+//! An image as people write it: `nginx`, `ghcr.io/acme/app:1.2`, `app@sha256:...`, `docker://app`.
 
 use std::{fmt, str::FromStr};
 
 use crate::oci::{Digest, ImageName, ParseNameError, Reference, Tag, UpstreamTable};
 
 /// An image, before the table of upstreams says whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImageArgument {
     name: String,
     tag: Option<Tag>,
@@ -43,6 +43,33 @@ impl ImageArgument {
     pub fn reference(&self) -> Option<Reference> {
         let digest = self.digest.map(Reference::Digest);
         digest.or_else(|| self.tag.clone().map(Reference::Tag))
+    }
+
+    /// Whether it names exactly one content, whatever happens upstream.
+    #[must_use]
+    pub const fn is_pinned(&self) -> bool {
+        self.digest.is_some()
+    }
+
+    /// The same image, which is `digest` from now on; a missing tag is written out as `latest`, so
+    /// that the next reader knows what the digest once was.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        let latest = || LATEST.parse().expect("a constant in the grammar");
+        let tag = self.tag.clone().unwrap_or_else(latest);
+        Self { name: self.name.clone(), tag: Some(tag), digest: Some(digest) }
+    }
+
+    /// The name, without tag and digest.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The image `name` by `tag`.
+    #[must_use]
+    pub fn tagged(name: &str, tag: Tag) -> Self {
+        Self { name: name.to_owned(), tag: Some(tag), digest: None }
     }
 
     /// What a pull of it asks for: `latest` where it says nothing.
