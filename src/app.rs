@@ -80,7 +80,8 @@ impl App {
             Rechecking(Box::pin(work))
         });
         let operations = Arc::new(Desk { mirror: mirror.clone(), store: kept.store.clone(), log });
-        let desk = Admin::new(metrics.clone(), keeper.clone(), operations, mirror.clone());
+        let desk =
+            Admin::new(metrics.clone(), keeper.clone(), operations).with_verdicts(mirror.clone());
         let doors = Doors::new(mirror, environment, metrics);
         Ok(Self { clients, admin, doors, desk, keeper, rechecking, refresher, kept })
     }
@@ -191,6 +192,7 @@ fn build(
         // What cannot be fetched again is not evicted.
         max_size: if offline { 0 } else { config.cache.max_size },
         scrub_every: config.cache.scrub_every,
+        fills_per_origin: config.cache.fills_per_upstream,
     };
     let store = Store::open(options, environment, metrics.clone())?;
     let audit = Audit::open(&config.data.join(audit::FOLDER), environment, metrics.clone())?;
@@ -212,6 +214,7 @@ fn build(
         environment: environment.clone(),
         freshness: Freshness { tag: config.cache.tag_fresh, denied: config.cache.denied_fresh },
         metrics: metrics.clone(),
+        prefetch: config.cache.prefetch,
         policy: Arc::new(policy),
         store: store.clone(),
         table: config.table.clone(),

@@ -164,7 +164,7 @@ fn pull_layers(target: &Target, image: &Image, done: &AtomicBool) -> Result<usiz
 }
 
 /// The same rules in another file, twice a second: what was admitted stays admitted.
-fn reload(mirror: &Peer, policy: &Path, done: &AtomicBool) -> Result<()> {
+pub(crate) fn reload(mirror: &Peer, policy: &Path, done: &AtomicBool) -> Result<()> {
     let text = fs::read_to_string(policy)?;
     for edition in 0_u32.. {
         if done.load(Ordering::Relaxed) {

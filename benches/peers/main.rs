@@ -14,7 +14,8 @@
 //! | `wire`, `load`, `slow_link` | the clients: few big downloads, many small ones, a far upstream |
 //! | `rows` | what is measured, and its bar |
 //! | `rounds`, `crowds`, `large_store` | the measurements |
-//! | `results`, `chart` | the table, JSON and SVG |
+//! | `results`, `chart`, `readme` | the table, JSON, SVG, and the table of the README |
+//! | `soak` | instead of all that: a long time of everything at once |
 #![expect(
     clippy::disallowed_methods,
     reason = "a benchmark reads the real clock and writes its own scratch files"
@@ -35,10 +36,12 @@ mod options;
 mod peers;
 mod process;
 mod programs;
+mod readme;
 mod results;
 mod rounds;
 mod rows;
 mod slow_link;
+mod soak;
 mod upstream;
 mod wire;
 mod workbench;
@@ -56,6 +59,10 @@ fn main() -> Result<ExitCode> {
     let options = Options::parse();
     process::allow_many_files()?;
     let mut workbench = Workbench::set_up(&options)?;
+    if let Some(length) = options.soak {
+        let is_sound = soak::run(&workbench, length)?;
+        return Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let mut results = Results::default();
     for round in 0..workbench.scale.rounds {
         eprintln!("round {} of {}", round + 1, workbench.scale.rounds);
@@ -69,6 +76,9 @@ fn main() -> Result<ExitCode> {
     results.print(&workbench);
     if !options.quick {
         results.write(&workbench)?;
+    }
+    if options.readme {
+        readme::write(&results, &workbench)?;
     }
     Ok(if results.all_measured() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -18,6 +19,13 @@ pub(crate) struct Options {
     /// Also a store of a million blobs: three more minutes, and as many inodes.
     #[arg(long)]
     pub large_store: bool,
+    /// Also writes the table into `README.md`.
+    #[arg(long)]
+    pub readme: bool,
+    /// Instead of measuring: loads the mirror for so long (`30m`, `90s`), and tells whether memory or
+    /// open files grow.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub soak: Option<Duration>,
     /// Only rows whose identifier contains this.
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,
@@ -89,7 +97,7 @@ impl Scale {
 impl Options {
     /// The amounts that these options ask for.
     pub(crate) fn scale(&self) -> Scale {
-        let scale = if self.quick { Scale::QUICK } else { Scale::FULL };
+        let scale = if self.quick || self.soak.is_some() { Scale::QUICK } else { Scale::FULL };
         Scale { rounds: self.rounds.unwrap_or(scale.rounds), ..scale }
     }
 
@@ -97,6 +105,16 @@ impl Options {
     pub(crate) fn wants(&self, identifier: &str) -> bool {
         self.only.as_deref().is_none_or(|text| identifier.contains(text))
     }
+}
+
+fn parse_time(text: &str) -> Result<Duration> {
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let seconds = match unit {
+        "m" => 60,
+        "s" => 1,
+        _ => anyhow::bail!("expected a number and `m` or `s`"),
+    };
+    Ok(Duration::from_secs(number.parse::<u64>()? * seconds))
 }
 
 fn parse_extra(text: &str) -> Result<Extra> {

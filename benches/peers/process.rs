@@ -24,6 +24,8 @@ pub(crate) struct Usage {
     pub processor: f64,
     /// Resident memory now, in bytes.
     pub resident: u64,
+    /// Open files and connections now.
+    pub files: u64,
 }
 
 impl Process {
@@ -57,6 +59,7 @@ impl Process {
         {
             total.processor += processor_time(&identifier)?;
             total.resident += resident(&identifier)?;
+            total.files += fs::read_dir(format!("/proc/{identifier}/fd"))?.count() as u64;
         }
         Ok(total)
     }

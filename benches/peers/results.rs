@@ -189,7 +189,7 @@ fn humantime(time: SystemTime) -> String {
     httpdate::fmt_http_date(time)
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let model = fs::read_to_string("/proc/cpuinfo")
         .ok()

@@ -14,7 +14,8 @@ use crate::peers::{Kind, Peer};
 use crate::results::Results;
 use crate::rows::{
     BLOB_1, BLOB_1_TLS, BLOB_8, BLOB_8_TLS, COLD, COLD_FIRST_BYTE, COLD_GIGABIT, DIRECT, IDLE,
-    MANIFEST_BY_DIGEST, MANIFEST_BY_TAG, PODMAN, PROCESSOR, SMALL_BLOB, VERIFY_FAR, VERIFY_NEAR,
+    MANIFEST_BY_DIGEST, MANIFEST_BY_TAG, MANY_RULES, PODMAN, PROCESSOR, SMALL_BLOB, VERIFY_FAR,
+    VERIFY_NEAR,
 };
 use crate::wire::{Connection, Target};
 use crate::workbench::{MIRROR, Workbench};
@@ -130,7 +131,8 @@ fn small(workbench: &mut Workbench, round: usize, results: &mut Results) -> Resu
         (SMALL_BLOB, image.blob_path(&image.config)),
     ] {
         // A tag is held against the digest: both are needed when only one was asked for.
-        let is_base = row == MANIFEST_BY_DIGEST && workbench.options.wants(MANIFEST_BY_TAG);
+        let is_base = row == MANIFEST_BY_DIGEST
+            && [MANIFEST_BY_TAG, MANY_RULES].iter().any(|row| workbench.options.wants(row));
         if !is_base && !workbench.options.wants(row) {
             continue;
         }
@@ -141,6 +143,27 @@ fn small(workbench: &mut Workbench, round: usize, results: &mut Results) -> Resu
             results.add(row, &peer.name, requests.rate);
         }
     }
+    Ok(())
+}
+
+/// The manifest by its digest, under a policy with a thousand rules.
+fn many_rules(workbench: &mut Workbench, _round: usize, results: &mut Results) -> Result<()> {
+    let Some(wrk) = &workbench.programs.wrk else { return Ok(()) };
+    if !workbench.options.wants(MANY_RULES) {
+        return Ok(());
+    }
+    let mut mirror =
+        workbench.another_mirror(MANY_RULES, workbench.upstream.target.address, None)?;
+    if let Kind::Mirror { policy, .. } = &mut mirror.kind {
+        *policy = workbench.policy_of_many_rules()?;
+    }
+    mirror.restart_empty()?;
+    let image = &workbench.images.image;
+    warm(&mirror, image)?;
+    workbench.calm.wait()?;
+    let seconds = workbench.scale.seconds;
+    let requests = requests(wrk, &mirror.target, &image.digest_path(), seconds)?;
+    results.add(MANY_RULES, MIRROR, requests.rate);
     Ok(())
 }
 
@@ -268,6 +291,7 @@ const STEPS: &[(&str, Step)] = &[
     ("cold over a link", cold_gigabit),
     ("warm", warm_all),
     ("small", small),
+    ("many rules", many_rules),
     ("blobs", big_plain),
     ("blobs over TLS", big_encrypted),
     ("first pulls", first_pulls),

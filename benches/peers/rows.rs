@@ -53,6 +53,7 @@ pub(crate) const DIRECT: &str = "direct";
 
 pub(crate) const MANIFEST_BY_DIGEST: &str = "manifest-by-digest";
 pub(crate) const MANIFEST_BY_TAG: &str = "manifest-by-tag";
+pub(crate) const MANY_RULES: &str = "many-rules";
 pub(crate) const SMALL_BLOB: &str = "small-blob";
 pub(crate) const BLOB_1: &str = "blob-1";
 pub(crate) const BLOB_8: &str = "blob-8";
@@ -91,6 +92,13 @@ pub(crate) const ROWS: &[Row] = &[
         "/s",
         over(MANIFEST_BY_DIGEST, MIRROR),
         Bar::AtLeast(0.8),
+    ),
+    row(
+        MANY_RULES,
+        "the same by digest, policy of 1,000 rules, against 1",
+        "/s",
+        over(MANIFEST_BY_DIGEST, MIRROR),
+        Bar::AtLeast(0.83),
     ),
     row(
         SMALL_BLOB,

@@ -1,5 +1,6 @@
 //! Everything that a run needs, set up once: images, upstream, links, servers.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -133,6 +134,20 @@ impl Workbench {
     /// The policy that every mirror of this run obeys.
     pub(crate) fn policy(&self) -> &Path {
         &self.policy
+    }
+
+    /// The same policy among 998 rules for other repositories.
+    pub(crate) fn policy_of_many_rules(&self) -> Result<PathBuf> {
+        let mut text = fs::read_to_string(&self.policy)?;
+        for number in 0..998 {
+            writeln!(
+                text,
+                "[[rule]]\nmatch = '{UPSTREAM_NAME}/team-{number}/**'\nrequire = 'bench'"
+            )?;
+        }
+        let path = self.policy.with_file_name("many-rules.toml");
+        fs::write(&path, text)?;
+        Ok(path)
     }
 
     fn add_peers(&mut self) -> Result<()> {

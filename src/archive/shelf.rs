@@ -58,6 +58,10 @@ pub(super) struct ShelfBlob {
 }
 
 impl FillSource for ShelfBlob {
+    fn origin(&self) -> &str {
+        "archive"
+    }
+
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         let place = self.shelf.place(&self.digest);
         let opening = self.shelf.open(&self.digest);

@@ -181,6 +181,10 @@ impl<R: Read> Source for Passing<R> {
 struct Passage(Mutex<Option<mpsc::Receiver<io::Result<Bytes>>>>);
 
 impl FillSource for Passage {
+    fn origin(&self) -> &str {
+        "archive"
+    }
+
     fn open(&self, _from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         let pieces = self.0.lock().expect("nothing panics while it holds this lock").take();
         let gone = || SourceError::new(SourceErrorKind::Unavailable, "the stream has passed");

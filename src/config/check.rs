@@ -4,7 +4,7 @@
 //! behind and its default in its place, so that the checks that need it can go on; no [`Config`] with
 //! a problem ever leaves [`super::load`].
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use super::{
     Cache, Config, Listen, TlsFiles,
@@ -208,7 +208,17 @@ impl<'a> Check<'a> {
                 raw.scrub_every.as_deref(),
                 DEFAULT_SCRUB_EVERY,
             ),
+            fills_per_upstream: self.some_fills(raw.fills_per_upstream),
+            prefetch: raw.prefetch.unwrap_or(false),
         }
+    }
+
+    fn some_fills(&mut self, number: Option<u32>) -> NonZeroUsize {
+        let Some(number) = number else { return DEFAULT_FILLS_PER_UPSTREAM };
+        usize::try_from(number).ok().and_then(NonZeroUsize::new).unwrap_or_else(|| {
+            self.refuse("cache.fills_per_upstream", Problem::new("must be at least 1"));
+            DEFAULT_FILLS_PER_UPSTREAM
+        })
     }
 
     fn log(&mut self, raw: &raw::Log, variables: &Variables) -> LogSettings {
@@ -226,6 +236,7 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:5000";
 pub(super) const DEFAULT_ADMIN: &str = "127.0.0.1:5001";
 const DEFAULT_TAG_FRESH: Duration = Duration::from_secs(60);
 const DEFAULT_DENIED_FRESH: Duration = Duration::from_secs(30);
+const DEFAULT_FILLS_PER_UPSTREAM: NonZeroUsize = NonZeroUsize::new(32).expect("not zero");
 const DEFAULT_SCRUB_EVERY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Short for `PORTCULLIS_LOG_LEVEL`.
 const LOG_VARIABLE: &str = "PORTCULLIS_LOG";

@@ -27,6 +27,7 @@ mod variables;
 use std::{
     fmt, io,
     net::SocketAddr,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -99,6 +100,10 @@ pub struct Cache {
     pub denied_fresh: Duration,
     /// How often each blob is read again.
     pub scrub_every: Duration,
+    /// Downloads at the same time from one upstream.
+    pub fills_per_upstream: NonZeroUsize,
+    /// Whether all blobs of an image are fetched as soon as it is admitted.
+    pub prefetch: bool,
 }
 
 /// What to load.

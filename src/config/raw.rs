@@ -69,6 +69,10 @@ pub(super) struct Cache {
     pub(super) denied_fresh: Option<String>,
     /// How often each blob is read again to see that it is undamaged. Default: `7d`.
     pub(super) scrub_every: Option<String>,
+    /// Downloads at the same time from one upstream. Default: 32.
+    pub(super) fills_per_upstream: Option<u32>,
+    /// Whether all blobs of an image are fetched as soon as it is admitted. Default: `false`.
+    pub(super) prefetch: Option<bool>,
 }
 
 /// Judging again what is kept.

@@ -13,8 +13,9 @@ use super::{
     body::Body,
     headers,
     operations::{BodyReader, ImportWanted, Operations},
-    query, verify,
+    query,
     service::{Arrival, Service},
+    verify,
 };
 use crate::{mirror::Mirror, telemetry::Metrics};
 
@@ -33,19 +34,24 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     readiness: Arc<dyn Readiness>,
     operations: Arc<dyn Operations>,
-    mirror: Mirror,
+    mirror: Option<Mirror>,
 }
 
 impl Admin {
-    /// Shows `metrics` and what `readiness` says, has `operations` done, and asks `mirror`.
+    /// Shows `metrics` and what `readiness` says and has `operations` done.
     #[must_use]
     pub fn new(
         metrics: Arc<Metrics>,
         readiness: Arc<dyn Readiness>,
         operations: Arc<dyn Operations>,
-        mirror: Mirror,
     ) -> Self {
-        Self { metrics, readiness, operations, mirror }
+        Self { metrics, readiness, operations, mirror: None }
+    }
+
+    /// Has `mirror` judge one image now, for who asks by `POST /v1/verify`.
+    #[must_use]
+    pub fn with_verdicts(self, mirror: Mirror) -> Self {
+        Self { mirror: Some(mirror), ..self }
     }
 
     /// What comes of an operation; `None` for what is none.
@@ -118,13 +124,14 @@ impl Admin {
 impl Service for Admin {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Body> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = if method == Method::POST && path == VERIFY {
-            verify::answer(&self.mirror, request.uri().query(), &arrival).await
-        } else {
-            match self.operate(request).await {
+        let response = match &self.mirror {
+            Some(mirror) if method == Method::POST && path == VERIFY => {
+                verify::answer(mirror, request.uri().query(), &arrival).await
+            }
+            _ => match self.operate(request).await {
                 Some(response) => response,
                 None => self.page(&method, &path),
-            }
+            },
         };
         tracing::debug!(
             request_id = arrival.request_id.as_str(),

@@ -6,7 +6,8 @@
 //! the client takes them. A piece that the page cache holds is read on the spot (`preadv2` with `RWF_NOWAIT` never waits for a
 //! disk), without the hop to another thread that costs three times the processor time; only a cold
 //! piece goes to the blocking pool. A blob that is still coming from the upstream is read in the same
-//! way, as far as its fill says that it may be.
+//! way, as far as its fill says that it may be. A blob so small that the store keeps it in memory is
+//! sent from there.
 //!
 //! A body that cannot go on ends with an error, upon which hyper cuts the connection (HTTP/1.1) or
 //! resets the stream (HTTP/2): a client never sees a short blob that looks whole.

@@ -249,6 +249,12 @@ impl From<&PullError> for Failure {
             }
             PullError::Internal(_) => Self::defect("internal", message),
             PullError::Shared(error) => Self::from(&**error),
+            PullError::Store(StoreError::Busy { .. }) => {
+                let next = "try again in a moment; what the mirror has already is still served";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, "fills_busy")
+                    .says(message, next)
+                    .after(QUEUE_PAUSE)
+            }
             PullError::Store(StoreError::Full { .. }) => {
                 Self::ours("disk_full", "the mirror's disk is full", message)
             }
@@ -437,6 +443,8 @@ fn upstreams(known: &[UpstreamName]) -> String {
 
 /// When the mirror has room for a request again.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
+/// When a download of an upstream may have ended.
+const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 /// When a disk may have room again.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
 /// When an upstream that did not say may be asked again.

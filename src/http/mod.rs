@@ -28,7 +28,6 @@ mod operations;
 mod phrase;
 mod query;
 pub mod range;
-mod verify;
 mod record;
 mod referrers;
 mod request_id;
@@ -39,6 +38,7 @@ mod tags;
 #[cfg(test)]
 mod testing;
 mod verdicts;
+mod verify;
 
 pub use admin::{Admin, Readiness};
 pub use body::{Body, BodyError};

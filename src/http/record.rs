@@ -5,7 +5,12 @@
 //! line is logged and the metrics are moved. So a pull that a client gave up after two gigabytes is
 //! seen as that, not as a success.
 
-use std::{fmt::Display, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    fmt::Display,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::{Method, Response, StatusCode, body::Body as _};
 
@@ -18,7 +23,10 @@ use super::{
 };
 use crate::{
     environment::Clock,
-    telemetry::{Metrics, metrics::Present},
+    telemetry::{
+        Metrics,
+        metrics::{Ended, Present},
+    },
 };
 
 /// What is known of a request so far.
@@ -33,6 +41,8 @@ pub(super) struct Record {
     /// Why the answer is not what was asked for: one word, and what only the log may say.
     failure: Option<(&'static str, Option<String>)>,
     sent: u64,
+    /// How long the first byte took.
+    first_byte: Option<Duration>,
     broken: bool,
     started: Instant,
     clock: Arc<dyn Clock>,
@@ -65,6 +75,7 @@ impl Record {
             answer: None,
             failure: None,
             sent: 0,
+            first_byte: None,
             broken: false,
             started,
             clock,
@@ -85,7 +96,9 @@ impl Record {
     }
 
     /// `bytes` more were handed to the connection.
-    pub(super) const fn sent(&mut self, bytes: usize) {
+    pub(super) fn sent(&mut self, bytes: usize) {
+        let (clock, started) = (&self.clock, self.started);
+        self.first_byte.get_or_insert_with(|| clock.instant().duration_since(started));
         self.sent += bytes as u64;
     }
 
@@ -114,11 +127,13 @@ impl Drop for Record {
     fn drop(&mut self) {
         let elapsed = self.clock.instant().duration_since(self.started);
         let outcome = self.outcome().as_str();
+        let first_byte = self.first_byte.unwrap_or(elapsed);
         let target = self.route.as_ref().map(|route| &route.target);
         let (route, reference) = describe(target);
         let panicked = std::thread::panicking().then_some(StatusCode::INTERNAL_SERVER_ERROR);
         let status = self.answer.as_ref().map_or(panicked, |answer| Some(answer.status));
-        self.metrics.request_ended(route, class(status), self.sent, elapsed);
+        let ended = Ended { route, status: class(status), outcome };
+        self.metrics.request_ended(ended, self.sent, first_byte, elapsed);
         let image = target.and_then(Target::image);
         let failure = self.failure.as_ref();
         tracing::info!(

@@ -59,7 +59,12 @@ pub(super) fn verdict(reason: Reason, rule: Option<&str>) -> Verdict {
 pub(super) fn store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().to_owned();
-    let options = Options { root, max_size: 0, scrub_every: Duration::ZERO };
+    let options = Options {
+        root,
+        max_size: 0,
+        scrub_every: Duration::ZERO,
+        fills_per_origin: std::num::NonZeroUsize::MIN,
+    };
     let metrics = Arc::new(Metrics::new());
     (folder, Store::open(options, &Environment::system(), metrics).unwrap())
 }

@@ -114,13 +114,15 @@ impl Room {
 
     /// The blob from the store, or else a fill of as many bytes as `manifest` lists for it: an
     /// upstream cannot send more than that.
-    async fn open_blob(
+    pub(super) async fn open_blob(
         self: &Arc<Self>,
         image: &ImageName,
         digest: &Digest,
         manifest: &Digest,
     ) -> Result<ReadableBlob, PullError> {
-        if let Some(blob) = self.store.open_blob(digest).await? {
+        let stored = self.store.open_blob(digest).await?;
+        self.metrics.blob_lookup(stored.is_some());
+        if let Some(blob) = stored {
             return Ok(ReadableBlob {
                 digest: *digest,
                 size: blob.size,
@@ -197,6 +199,10 @@ struct Noting {
 }
 
 impl FillSource for Noting {
+    fn origin(&self) -> &str {
+        self.origin.origin()
+    }
+
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         self.asked.store(true, Ordering::Relaxed);
         self.origin.open(from)

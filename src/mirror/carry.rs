@@ -157,7 +157,7 @@ impl Mirror {
         let now = room.environment.clock.now();
         let brought = TagMove { digest: *digest, since: now, from: order.from.clone() };
         room.store.bring_tag(&order.image, tag, brought).await?;
-        let fresh = FreshTag { digest: *digest, resolved: now };
+        let fresh = FreshTag { digest: *digest, resolved: now, asked_again: false };
         room.tags.insert((order.image.clone(), tag.clone()), fresh);
         Ok(())
     }
@@ -172,6 +172,8 @@ impl Mirror {
                 freshness: room.freshness,
                 metrics: room.metrics.clone(),
                 policy: Arc::clone(&room.policy),
+                // What is carried is ordered by name, each once.
+                prefetch: false,
                 store: room.store.clone(),
                 table: room.table.clone(),
                 origins,

@@ -166,7 +166,7 @@ impl Room {
         case: Case,
     ) -> BoxFuture<'static, Result<Arc<Decided>, PullError>> {
         Box::pin(async move {
-            let look = Look::new(&self);
+            let (look, started) = (Look::new(&self), self.environment.clock.instant());
             let kept = self.kept(&case.image, &case.digest).await?;
             if let Some(fetched) = &kept
                 && let Some(decided) = self.recorded(&case, fetched)
@@ -183,7 +183,11 @@ impl Room {
                 Err(error) => return Err(self.record_failure(&case, error).await),
             };
             let verdict = self.verdict(&case, &fetched, &look, evidence).await?;
-            self.record(&case, &fetched, verdict, &look).await
+            let outcome = verdict.outcome.as_str();
+            let recorded = self.record(&case, &fetched, verdict, &look).await;
+            let elapsed = self.environment.clock.instant().duration_since(started);
+            self.metrics.judged(outcome, elapsed);
+            recorded
         })
     }
 

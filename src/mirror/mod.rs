@@ -22,6 +22,7 @@ mod judge;
 mod look;
 mod manifest;
 mod origin;
+mod prefetch;
 mod recheck;
 mod record;
 mod referrers;
@@ -83,6 +84,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The policy to begin with.
     pub policy: Arc<Policy>,
+    /// Whether all blobs of an image are fetched as soon as it is admitted.
+    pub prefetch: bool,
     /// Where content is kept.
     pub store: Store,
     /// All spellings of the upstreams' names.
@@ -105,6 +108,7 @@ struct Room {
     freshness: Freshness,
     metrics: Arc<Metrics>,
     policy: Arc<ArcSwap<Policy>>,
+    prefetch: bool,
     store: Store,
     table: UpstreamTable,
     origins: HashMap<UpstreamName, Origin>,
@@ -134,6 +138,7 @@ impl Mirror {
                 freshness: parts.freshness,
                 metrics: parts.metrics,
                 policy: Arc::new(ArcSwap::new(parts.policy)),
+                prefetch: parts.prefetch,
                 store: parts.store,
                 table: parts.table,
                 origins: parts.origins.into_iter().collect(),

@@ -251,6 +251,10 @@ fn unreadable(error: crate::store::StoreError) -> UpstreamError {
 struct Missing(UpstreamError);
 
 impl FillSource for Missing {
+    fn origin(&self) -> &str {
+        "none"
+    }
+
     fn open(&self, _from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         std::future::ready(Err(source_error(self.0.clone()))).boxed()
     }
@@ -265,6 +269,10 @@ struct UpstreamBlob {
 }
 
 impl FillSource for UpstreamBlob {
+    fn origin(&self) -> &str {
+        self.upstream.name().as_str()
+    }
+
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         let (upstream, image, digest) = (self.upstream.clone(), self.image.clone(), self.digest);
         async move {

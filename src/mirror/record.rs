@@ -74,7 +74,7 @@ impl Room {
     /// # Errors
     /// When the audit log cannot take it.
     pub(super) async fn record(
-        &self,
+        self: &Arc<Self>,
         case: &Case,
         fetched: &Fetched,
         verdict: Verdict,
@@ -92,6 +92,7 @@ impl Room {
                 self.keep_verdict(case, fetched, &decided).await;
             }
             self.overturn_denials(case, fetched);
+            self.prefetch(case, fetched);
         }
         let asks_all = self.origin(&case.image.upstream).is_ok_and(Origin::speaks_for_all);
         let is_final = match decided.verdict.outcome {

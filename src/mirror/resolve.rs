@@ -3,8 +3,14 @@
 //! A fresh record answers at once. Otherwise the upstream is asked, once for all who wait. When it
 //! cannot be reached, the last answer stands (RFC 9111, 4.2.4, "stale"): the digest it names is
 //! judged as always, so a stale tag never admits anything. An upstream that says no is believed.
+//!
+//! A tag in use never waits for the upstream: in the last part of its freshness the first who asks
+//! for it has the question put in the background, and is answered from memory like all others.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{PullError, Room, Wanted};
 use crate::{
@@ -17,6 +23,8 @@ use crate::{
 pub(super) struct FreshTag {
     pub(super) digest: Digest,
     pub(super) resolved: SystemTime,
+    /// Whether the upstream has been asked again already.
+    pub(super) asked_again: bool,
 }
 
 impl Room {
@@ -41,19 +49,21 @@ impl Room {
         if let Some(known) = self.tags.get(&key)
             && self.is_fresh(known.resolved)
         {
+            if !known.asked_again && self.is_due(known.resolved) {
+                self.tags.insert(key.clone(), FreshTag { asked_again: true, ..known });
+                self.revalidate(key);
+            }
             return Ok(known.digest);
         }
         let recorded = self.store.tag(image, tag).await?;
         if let Some(record) = &recorded
             && self.is_fresh(record.resolved)
         {
-            self.tags.insert(key, FreshTag { digest: record.digest, resolved: record.resolved });
-            return Ok(record.digest);
+            let (digest, resolved) = (record.digest, record.resolved);
+            self.tags.insert(key, FreshTag { digest, resolved, asked_again: false });
+            return Ok(digest);
         }
-        let room = Arc::clone(self);
-        let (asked, name) = (key.clone(), key.clone());
-        let work = move || async move { room.ask(&asked.0, &asked.1).await };
-        match self.resolving.run(name, work).await {
+        match self.ask_once(key).await {
             Some(Ok(digest)) => Ok(digest),
             Some(Err(error)) => match recorded {
                 Some(record) if error.is_temporary() => {
@@ -70,6 +80,23 @@ impl Room {
         }
     }
 
+    /// Asks the upstream in the background. When it does not answer, whoever asks after the end of
+    /// the freshness hears so.
+    fn revalidate(self: &Arc<Self>, key: (ImageName, Tag)) {
+        let room = Arc::clone(self);
+        tokio::spawn(async move { room.ask_once(key).await });
+    }
+
+    /// The upstream's answer, asked once for all who wait; `None` when asking it broke.
+    async fn ask_once(
+        self: &Arc<Self>,
+        key: (ImageName, Tag),
+    ) -> Option<Result<Digest, UpstreamError>> {
+        let (room, asked) = (Arc::clone(self), key.clone());
+        let work = move || async move { room.ask(&asked.0, &asked.1).await };
+        self.resolving.run(key, work).await
+    }
+
     /// Asks the upstream, however fresh its last answer is, and keeps what it says.
     ///
     /// # Errors
@@ -77,7 +104,8 @@ impl Room {
     pub(super) async fn ask(&self, image: &ImageName, tag: &Tag) -> Result<Digest, UpstreamError> {
         let digest = self.origin(&image.upstream)?.resolve(image, tag).await?;
         let now = self.environment.clock.now();
-        self.tags.insert((image.clone(), tag.clone()), FreshTag { digest, resolved: now });
+        let fresh = FreshTag { digest, resolved: now, asked_again: false };
+        self.tags.insert((image.clone(), tag.clone()), fresh);
         let before = self.store.tag(image, tag).await.ok().flatten().map(|record| record.digest);
         if before != Some(digest) {
             if let Some(before) = before {
@@ -93,11 +121,16 @@ impl Room {
     }
 
     fn is_fresh(&self, resolved: SystemTime) -> bool {
+        self.is_younger(resolved, self.freshness.tag)
+    }
+
+    /// Whether a fresh tag will not be fresh for long.
+    fn is_due(&self, resolved: SystemTime) -> bool {
+        !self.is_younger(resolved, self.freshness.tag * 4 / 5)
+    }
+
+    fn is_younger(&self, resolved: SystemTime, limit: Duration) -> bool {
         // A time in the future is a clock that was set back: ask again.
-        self.environment
-            .clock
-            .now()
-            .duration_since(resolved)
-            .is_ok_and(|age| age < self.freshness.tag)
+        self.environment.clock.now().duration_since(resolved).is_ok_and(|age| age < limit)
     }
 }

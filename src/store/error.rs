@@ -10,6 +10,12 @@ use crate::oci::Digest;
 /// Why the store could not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
+    /// So many downloads of this origin run and wait that no other may.
+    #[error("too many downloads from `{origin}` wait already")]
+    Busy {
+        /// The upstream's name.
+        origin: String,
+    },
     /// The disk has no room left. What is stored keeps being readable.
     #[error(
         "the disk under `{}` is full: free some space, or lower `cache.max_size`",

@@ -20,6 +20,7 @@
 //! runs on threads that may block. Nothing outside this module knows a path.
 
 use std::{
+    num::NonZeroUsize,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -71,6 +72,8 @@ pub struct Options {
     pub max_size: u64,
     /// How often all content is read again; zero for never.
     pub scrub_every: Duration,
+    /// Fills at the same time from one origin.
+    pub fills_per_origin: NonZeroUsize,
 }
 
 /// One data directory, open. Cheap to clone.
@@ -147,7 +150,7 @@ impl Store {
             options.max_size,
         ));
         let inner = Arc::new(Inner {
-            fills: Fills::new(Arc::clone(&blobs), background.stopped()),
+            fills: Fills::new(Arc::clone(&blobs), options.fills_per_origin, background.stopped()),
             blobs,
             records: Arc::new(Records::new(disk, index)),
             background,
@@ -222,8 +225,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Integrity`] when the content is known to have another length;
-    /// [`StoreError::Full`]; [`StoreError::Stopped`] when the store is closing; when the disk
-    /// refuses. What goes wrong later is told to the followers.
+    /// [`StoreError::Full`]; [`StoreError::Busy`] when too many fills of its origin wait;
+    /// [`StoreError::Stopped`] when the store is closing; when the disk refuses. What goes wrong later is told to the followers.
     ///
     /// # Cancel safety
     /// Once polled, the fill goes on whether the future is dropped or not.

@@ -1,9 +1,11 @@
-//! Every metric there is, in one file. Names are `portcullis_<noun>_<unit>_total` and the like,
-//! labels are closed lists or configured names, never something a client sends.
+//! Every metric there is, in one place: here, and those of requests in `requests.rs`. Names are
+//! `portcullis_<noun>_<unit>_total` and the like, labels are closed lists or configured names, never
+//! something a client sends.
 //!
 //! Each room has a group of its own; what happened is told by a method in the room's words, so that
 //! nobody else knows a metric's name.
 
+mod requests;
 mod trust;
 
 use std::{
@@ -13,16 +15,12 @@ use std::{
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Metric, Registry, Unit},
 };
 
-use self::trust::TrustMetrics;
+pub use self::requests::Ended;
+use self::{requests::RequestMetrics, trust::TrustMetrics};
 
 /// The metrics of one mirror.
 #[derive(Debug)]
@@ -30,6 +28,7 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     audit: AuditMetrics,
     mirror: MirrorMetrics,
+    open_files: Gauge,
     requests: RequestMetrics,
     store: StoreMetrics,
     trust: TrustMetrics,
@@ -50,6 +49,12 @@ impl Metrics {
         Self {
             audit: AuditMetrics::new(&mut registry),
             mirror: MirrorMetrics::new(&mut registry),
+            open_files: register(
+                &mut registry,
+                "open_files",
+                "Files and connections that the process has open",
+                Gauge::default(),
+            ),
             requests: RequestMetrics::new(&mut registry),
             store: StoreMetrics::new(&mut registry),
             trust: TrustMetrics::new(&mut registry),
@@ -61,6 +66,9 @@ impl Metrics {
     /// Everything, in the Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
+        if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+            self.open_files.set(i64::try_from(files.count()).unwrap_or(i64::MAX));
+        }
         let registry = self.registry.lock().expect("nothing panics while it holds this lock");
         let mut text = String::new();
         encode(&mut text, &registry).expect("writing to a String does not fail");
@@ -117,7 +125,10 @@ impl Metrics {
 #[derive(Debug)]
 struct MirrorMetrics {
     decisions: Family<DecisionLabels, Counter>,
+    hits: Counter,
     integrity_failures: Family<UpstreamLabels, Counter>,
+    judgement_seconds: Family<OutcomeLabels, Histogram, fn() -> Histogram>,
+    misses: Counter,
     policy_reloads: Family<OutcomeLabels, Counter>,
     policy_is_current: Gauge,
     stale_tags: Family<UpstreamLabels, Counter>,
@@ -128,8 +139,20 @@ impl MirrorMetrics {
     fn new(registry: &mut Registry) -> Self {
         let current = Gauge::default();
         current.set(1);
+        let lookups = Family::<ResultLabels, Counter>::default();
+        let lookup = |result| lookups.get_or_create(&ResultLabels { result }).clone();
+        let (hits, misses) = (lookup("hit"), lookup("miss"));
+        register(registry, "blob_lookups", "Blobs that were there, or had to be fetched", lookups);
         Self {
+            hits,
+            misses,
             decisions: register(registry, "decisions", "Verdicts on manifests", Family::default()),
+            judgement_seconds: register(
+                registry,
+                "judgement_seconds",
+                "Time of a judgement, from the first look for evidence until it is recorded",
+                Family::new_with_constructor(|| Histogram::new(JUDGEMENT_SECONDS)),
+            ),
             integrity_failures: register(
                 registry,
                 "upstream_integrity_failures",
@@ -170,6 +193,18 @@ impl Metrics {
         self.mirror.decisions.get_or_create(&DecisionLabels { outcome, reason }).inc();
     }
 
+    /// A blob was asked for that may be read: `is_hit` when it was there.
+    pub fn blob_lookup(&self, is_hit: bool) {
+        let counter = if is_hit { &self.mirror.hits } else { &self.mirror.misses };
+        counter.inc();
+    }
+
+    /// A judgement took `elapsed` and ended with `outcome`.
+    pub fn judged(&self, outcome: &'static str, elapsed: Duration) {
+        let seconds = self.mirror.judgement_seconds.get_or_create(&OutcomeLabels { outcome });
+        seconds.observe(elapsed.as_secs_f64());
+    }
+
     /// `upstream` sent content that is not what its digest names.
     pub fn integrity_failure(&self, upstream: &str) {
         self.mirror.integrity_failures.get_or_create(&UpstreamLabels::of(upstream)).inc();
@@ -193,100 +228,6 @@ impl Metrics {
     }
 }
 
-/// What clients do.
-#[derive(Debug)]
-struct RequestMetrics {
-    connections: Gauge,
-    connections_refused: Counter,
-    bytes: Family<RouteLabels, Counter>,
-    seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    requests: Family<RequestLabels, Counter>,
-    in_flight: Gauge,
-}
-
-impl RequestMetrics {
-    fn new(registry: &mut Registry) -> Self {
-        let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 4.0, 9));
-        Self {
-            connections: register(
-                registry,
-                "connections",
-                "Open connections of clients",
-                Gauge::default(),
-            ),
-            connections_refused: register(
-                registry,
-                "connections_refused",
-                "Connections closed because their address had too many",
-                Counter::default(),
-            ),
-            bytes: register(
-                registry,
-                "request_bytes",
-                "Bytes of content sent to clients",
-                Family::default(),
-            ),
-            seconds: register(
-                registry,
-                "request_seconds",
-                "Time from the headers of a request to the last byte of its answer",
-                Family::new_with_constructor(seconds),
-            ),
-            requests: register(registry, "requests", "Requests of clients", Family::default()),
-            in_flight: register(
-                registry,
-                "requests_in_flight",
-                "Requests of clients that are being answered",
-                Gauge::default(),
-            ),
-        }
-    }
-}
-
-/// Something that is there until it is dropped.
-#[derive(Debug)]
-#[must_use = "it is gone when it is dropped"]
-pub struct Present(Gauge);
-
-impl Drop for Present {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-impl Metrics {
-    /// A client connected; it is counted until the value is dropped.
-    pub fn connection_opened(&self) -> Present {
-        self.requests.connections.inc();
-        Present(self.requests.connections.clone())
-    }
-
-    /// A connection was closed because its address had too many.
-    pub fn connection_refused(&self) {
-        self.requests.connections_refused.inc();
-    }
-
-    /// A request came in; it is counted as in flight until the value is dropped.
-    pub fn request_started(&self) -> Present {
-        self.requests.in_flight.inc();
-        Present(self.requests.in_flight.clone())
-    }
-
-    /// A request on `route` was answered with a `status` class and `bytes` of content.
-    pub fn request_ended(
-        &self,
-        route: &'static str,
-        status: &'static str,
-        bytes: u64,
-        elapsed: Duration,
-    ) {
-        self.requests.requests.get_or_create(&RequestLabels { route, status }).inc();
-        let labels = RouteLabels { route };
-        self.requests.bytes.get_or_create(&labels).inc_by(bytes);
-        self.requests.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
-    }
-}
-
 /// What the store does.
 #[derive(Debug)]
 struct StoreMetrics {
@@ -295,6 +236,9 @@ struct StoreMetrics {
     disk_full: Counter,
     evicted_bytes: Counter,
     fill_bytes: Counter,
+    fill_followers: Gauge,
+    fills_running: Family<UpstreamLabels, Gauge>,
+    fills_waiting: Family<UpstreamLabels, Gauge>,
     fills_finished: Family<OutcomeLabels, Counter>,
     fills_started: Counter,
     bytes: Gauge,
@@ -313,6 +257,24 @@ impl StoreMetrics {
                 registry,
                 "content_damaged",
                 "Stored content that no longer hashes to its digest",
+                Family::default(),
+            ),
+            fill_followers: register(
+                registry,
+                "fill_followers",
+                "Readers of content that is still coming",
+                Gauge::default(),
+            ),
+            fills_running: register(
+                registry,
+                "fills_running",
+                "Fills that have their turn",
+                Family::default(),
+            ),
+            fills_waiting: register(
+                registry,
+                "fills_waiting",
+                "Fills that wait for their turn",
                 Family::default(),
             ),
             fills_finished: register(
@@ -356,6 +318,21 @@ impl Metrics {
     /// A fill ended. Those that were stopped before their turn never started.
     pub fn fill_finished(&self, outcome: &'static str) {
         self.store.fills_finished.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Somebody reads content that is still coming, until the value is dropped.
+    pub fn follower(&self) -> Present {
+        Present::of(&self.store.fill_followers)
+    }
+
+    /// A fill from `origin` has its turn, until the value is dropped.
+    pub fn fill_runs(&self, origin: &str) -> Present {
+        Present::of(&self.store.fills_running.get_or_create(&UpstreamLabels::of(origin)))
+    }
+
+    /// A fill from `origin` waits for its turn, until the value is dropped.
+    pub fn fill_waits(&self, origin: &str) -> Present {
+        Present::of(&self.store.fills_waiting.get_or_create(&UpstreamLabels::of(origin)))
     }
 
     /// A fill had its turn.
@@ -434,6 +411,24 @@ impl Metrics {
     }
 }
 
+/// Something that is there until it is dropped.
+#[derive(Debug)]
+#[must_use = "it is gone when it is dropped"]
+pub struct Present(Gauge);
+
+impl Present {
+    fn of(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DecisionLabels {
     outcome: &'static str,
@@ -451,14 +446,8 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RequestLabels {
-    route: &'static str,
-    status: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RouteLabels {
-    route: &'static str,
+struct ResultLabels {
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -486,6 +475,9 @@ fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, 
 /// Bounds of the histogram, from a registry next door to one that fetches from elsewhere itself.
 const UPSTREAM_SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
+/// From evidence that is here already to an upstream far away.
+const JUDGEMENT_SECONDS: [f64; 9] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -500,7 +492,10 @@ mod tests {
         metrics.fill_finished("complete");
         metrics.integrity_failure("registry.test");
         metrics.policy_reloaded(true);
-        metrics.request_ended("manifest", "2xx", 1, Duration::ZERO);
+        let ended = Ended { route: "manifest", status: "2xx", outcome: "served" };
+        metrics.request_ended(ended, 1, Duration::ZERO, Duration::ZERO);
+        metrics.judged("admitted", Duration::ZERO);
+        drop((metrics.fill_runs("registry.test"), metrics.fill_waits("registry.test")));
         metrics.stale_tag("registry.test");
         metrics.tag_moved("registry.test");
         metrics.upstream_breaker("registry.test", 0);

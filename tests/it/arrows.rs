@@ -13,7 +13,7 @@ use std::{
 const LEAVES: [&str; 5] = ["environment", "secret", "telemetry", "timestamp", "units"];
 
 /// What each room may see, beside itself and the leaves.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("archive", &["mirror", "oci", "store", "trust"]),
     ("audit", &["oci"]),
     ("config", &["http", "oci", "refresh", "tls", "trust", "upstream"]),

@@ -261,3 +261,52 @@ async fn clients_that_go_away_in_the_middle_harm_nobody() {
     join_all(pulls).await;
     stage.mirror.get(&path).await.carries(&image.blobs[1]);
 }
+
+#[tokio::test]
+async fn an_image_is_fetched_ahead_where_that_is_wanted() {
+    let stage = Stage::with(|setup| setup.cache("prefetch = true")).await;
+    let layers = vec![image::noise("first", 300_000), image::noise("second", 1_000)];
+    let ahead = Image::with_layers("ahead", layers);
+    stage.push_signed("acme/app", "v1", &ahead);
+    let unsigned = Image::oci("unsigned");
+    stage.upstream.push("acme/app", "unsigned", &unsigned);
+
+    stage.mirror.manifest("acme/app", "v1").await.serves(&ahead);
+    stage.mirror.manifest("acme/app", "unsigned").await.denied();
+    eventually("everything has been fetched", || async {
+        stage.mirror.metric("portcullis_fills_finished_total", "published").await >= 3.0
+    })
+    .await;
+    for blob in &ahead.blobs {
+        let path = format!("/v2/acme/app/blobs/{}", Digest::of(blob));
+        stage.mirror.get(&path).await.carries(blob);
+        assert_eq!(stage.upstream.count(&path), 1);
+    }
+    for blob in &unsigned.blobs {
+        let path = format!("/v2/acme/app/blobs/{}", Digest::of(blob));
+        assert_eq!(stage.upstream.count(&path), 0, "what is refused is not fetched");
+    }
+}
+
+#[tokio::test]
+async fn downloads_of_one_upstream_take_turns() {
+    let stage = Stage::with(|setup| setup.cache("fills_per_upstream = 1")).await;
+    let layers = vec![image::noise("slow", 300_000), image::noise("other", 300_000)];
+    let image = Image::with_layers("turns", layers);
+    stage.push_signed("acme/app", "v1", &image);
+    stage.mirror.manifest("acme/app", "v1").await.serves(&image);
+    let [slow, other] = [0, 1].map(|layer| format!("/v2/acme/app/blobs/{}", image.layer(layer)));
+    let gate = Gate::closed();
+    stage.upstream.always(&slow, Fault::Hold { after: 100_000, gate: gate.clone() });
+    let first = stage.mirror.open(Ask::get(&slow)).await;
+    let second = stage.mirror.get(&other);
+    let turns = async {
+        let waiting = || async { stage.mirror.metric("portcullis_fills_waiting", "").await > 0.0 };
+        eventually("the second waits", waiting).await;
+        assert_eq!(stage.upstream.count(&other), 0);
+        gate.open();
+    };
+    let (second, ()) = tokio::join!(second, turns);
+    second.carries(&image.blobs[2]);
+    assert!(first.finish().await.whole);
+}

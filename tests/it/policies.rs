@@ -26,7 +26,7 @@ async fn a_signature_that_comes_late_is_seen_at_once_when_somebody_asks() {
     let name = format!("{NAME}/acme/app");
     let answer = stage.mirror.recheck(&name, "v1").await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let told: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
     assert_eq!(told["verdict"]["outcome"], "admitted", "{told}");
     stage.mirror.manifest("acme/app", "v1").await.serves(&image);
 }
@@ -93,7 +93,7 @@ async fn without_a_policy_the_catalogue_is_shown_and_used() {
     answer.denied();
     assert_eq!(mirror.reason_of(&answer), "no_signature", "the catalogue's rule was asked");
     let ready = mirror.admin("/readyz").await;
-    let ready: serde_json::Value = serde_json::from_slice(&ready.body).expect("JSON");
+    let ready: Value = serde_json::from_slice(&ready.body).expect("JSON");
     assert_eq!(ready["trust"]["roots"][0]["root"], "public-good", "{ready}");
 }
 

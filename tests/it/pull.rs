@@ -492,3 +492,20 @@ async fn g4_a_child_listed_twice_is_one_child() {
     stage.mirror.manifest("acme/app", "v1").await.serves(&index);
     stage.mirror.manifest("acme/app", child.digest).await.serves(&child);
 }
+
+#[tokio::test]
+async fn a_tag_in_use_is_asked_again_before_it_is_stale() {
+    let stage = Stage::with(|setup| setup.cache("tag_fresh = \"4s\"")).await;
+    let (before, after) = (Image::oci("before"), Image::oci("after"));
+    stage.push_signed("acme/app", "v1", &before);
+    stage.mirror.manifest("acme/app", "v1").await.serves(&before);
+    stage.push_signed("acme/app", "v1", &after);
+    stage.upstream.forget();
+
+    tokio::time::sleep(Duration::from_millis(3_300)).await;
+    stage.mirror.manifest("acme/app", "v1").await.serves(&before);
+    // Sooner than the tag would have become stale by itself.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage.mirror.manifest("acme/app", "v1").await.serves(&after);
+    assert_eq!(stage.upstream.count("/v2/acme/app/manifests/v1"), 1);
+}

@@ -385,7 +385,12 @@ async fn why_follows_another_tag_of_the_same_image() {
     let desk = Desk::with(&[("portcullis.toml", CONFIG)]);
     record(&desk, denied()).await;
     let root = desk.folder.path().join("data");
-    let options = Options { root, max_size: 0, scrub_every: Duration::from_secs(3600) };
+    let options = Options {
+        root,
+        max_size: 0,
+        scrub_every: Duration::from_secs(3600),
+        fills_per_origin: std::num::NonZeroUsize::MIN,
+    };
     let store = Store::open(options, &environment(), Arc::default()).unwrap();
     let image = ImageName {
         upstream: "registry.test".parse().unwrap(),

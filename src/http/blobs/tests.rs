@@ -112,6 +112,10 @@ struct Halves {
 }
 
 impl FillSource for Halves {
+    fn origin(&self) -> &str {
+        "registry.test"
+    }
+
     fn open(&self, _from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         let (go, halves) = (Arc::clone(&self.go), self.halves);
         let second = async move {

@@ -295,6 +295,21 @@ fn an_upstream_that_sends_too_much() {
 }
 
 #[test]
+fn too_many_downloads() {
+    let busy = StoreError::Busy { origin: "registry.test".to_owned() };
+    insta::assert_snapshot!(shown(PullError::Store(busy)), @r"
+    503 Service Unavailable
+    cache-control: no-store
+    content-type: application/json
+    docker-distribution-api-version: registry/2.0
+    retry-after: 5
+    code: UNAVAILABLE
+    message: too many downloads from `registry.test` wait already
+    detail: try again in a moment; what the mirror has already is still served
+    ");
+}
+
+#[test]
 fn a_full_disk() {
     let full = StoreError::Full { path: PathBuf::from("/srv/data") };
     insta::assert_snapshot!(shown(PullError::Store(full)), @r"

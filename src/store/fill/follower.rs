@@ -5,7 +5,7 @@ use std::{fs::File, sync::Arc};
 use tokio::sync::watch;
 
 use super::progress::{Progress, State};
-use crate::store::error::FillError;
+use crate::{store::error::FillError, telemetry::metrics::Present};
 
 /// Reads content while it is being filled, at its own pace, from any position.
 ///
@@ -14,11 +14,16 @@ use crate::store::error::FillError;
 pub struct Follower {
     progress: watch::Receiver<Progress>,
     file: Arc<File>,
+    _present: Arc<Present>,
 }
 
 impl Follower {
-    pub(super) const fn new(progress: watch::Receiver<Progress>, file: Arc<File>) -> Self {
-        Self { progress, file }
+    pub(super) fn new(
+        progress: watch::Receiver<Progress>,
+        file: Arc<File>,
+        present: Present,
+    ) -> Self {
+        Self { progress, file, _present: Arc::new(present) }
     }
 
     /// The growing file. To be read by position, up to what [`readable`](Self::readable) says.

@@ -18,6 +18,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    num::NonZeroUsize,
     sync::{Arc, Mutex},
 };
 
@@ -31,6 +32,7 @@ use super::{
 use crate::oci::Digest;
 
 mod follower;
+mod lanes;
 mod progress;
 mod source;
 mod task;
@@ -38,6 +40,7 @@ mod transfer;
 mod writer;
 
 pub use follower::Follower;
+use lanes::Lanes;
 use progress::{Announcer, Progress, State};
 pub use source::{FillSource, FillStream};
 
@@ -45,6 +48,7 @@ pub use source::{FillSource, FillStream};
 pub(super) struct Fills {
     blobs: Arc<Blobs>,
     running: Mutex<HashMap<Digest, Announcer>>,
+    lanes: Lanes,
     slots: Semaphore,
     /// Set, or closed, when fills shall stop.
     stop: watch::Receiver<bool>,
@@ -66,15 +70,22 @@ pub(super) struct Order {
 }
 
 impl Fills {
-    pub(super) fn new(blobs: Arc<Blobs>, stop: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self { blobs, running: Mutex::default(), slots: Semaphore::new(MAX_FILLS), stop })
+    /// Fills, `width` at the same time from one origin.
+    pub(super) fn new(
+        blobs: Arc<Blobs>,
+        width: NonZeroUsize,
+        stop: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        let lanes = Lanes::new(width.get(), Arc::clone(&blobs.metrics));
+        let slots = Semaphore::new(MAX_FILLS);
+        Arc::new(Self { blobs, running: Mutex::default(), lanes, slots, stop })
     }
 
     /// Joins the fill of this content, or starts one, and waits until its file is open.
     pub(super) async fn follow(self: &Arc<Self>, order: Order) -> Result<Follower, StoreError> {
         let digest = order.digest;
         let wanted_size = order.size;
-        let mut progress = self.join_or_start(order);
+        let mut progress = self.join_or_start(order)?;
         loop {
             let file = {
                 let progress = progress.borrow_and_update();
@@ -88,7 +99,7 @@ impl Fills {
                 }
             };
             if let Some(file) = file {
-                return Ok(Follower::new(progress, file));
+                return Ok(Follower::new(progress, file, self.blobs.metrics.follower()));
             }
             progress.changed().await.map_err(|_| StoreError::Stopped)?;
         }
@@ -116,20 +127,28 @@ impl Fills {
         }
     }
 
-    fn join_or_start(self: &Arc<Self>, order: Order) -> watch::Receiver<Progress> {
+    fn join_or_start(
+        self: &Arc<Self>,
+        order: Order,
+    ) -> Result<watch::Receiver<Progress>, StoreError> {
         let mut running = lock(&self.running);
         if let Some(announcer) = running.get(&order.digest)
             && !announcer.has_failed()
         {
-            return announcer.follow();
+            return Ok(announcer.follow());
         }
+        let origin = order.source.origin();
+        let place = self
+            .lanes
+            .enter(origin)
+            .ok_or_else(|| StoreError::Busy { origin: origin.to_owned() })?;
         let announcer = Announcer::new();
         let progress = announcer.follow();
         running.insert(order.digest, announcer.clone());
         drop(running);
         let task = task::Task::new(Arc::clone(self), order, announcer);
-        tokio::spawn(task.run());
-        progress
+        tokio::spawn(task.run(place));
+        Ok(progress)
     }
 
     /// Takes the fill off the map, unless another has taken its place.
@@ -141,5 +160,5 @@ impl Fills {
     }
 }
 
-/// Fills at the same time; more wait for their turn. Each holds a thread, two files and a queue.
-const MAX_FILLS: usize = 64;
+/// Fills at the same time, of all origins. Each holds a thread, two files and a queue.
+const MAX_FILLS: usize = 128;

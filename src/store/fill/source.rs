@@ -14,6 +14,9 @@ use crate::store::error::SourceError;
 pub trait FillSource: Send + Sync + fmt::Debug {
     /// Opens the content at byte `from`.
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>>;
+
+    /// Whom it asks. The fills of one origin take turns; those of another do not wait for them.
+    fn origin(&self) -> &str;
 }
 
 /// Content from some position to its end.

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Fills, Order,
+    lanes::Place,
     progress::Announcer,
     transfer::Transfer,
     writer::{Piece, Writer},
@@ -37,8 +38,8 @@ impl Task {
     /// # Cancel safety
     /// Dropped only with the runtime: followers then hear [`FillError::Stopped`], and the writer
     /// keeps what it has.
-    pub(super) async fn run(self) {
-        let result = self.fill().await;
+    pub(super) async fn run(self, place: Place) {
+        let result = self.fill(place).await;
         let outcome = outcome_of(&result);
         let metrics = &self.fills.blobs.metrics;
         metrics.fill_finished(outcome);
@@ -61,14 +62,19 @@ impl Task {
         }
     }
 
-    async fn fill(&self) -> Result<Filled, FillError> {
+    async fn fill(&self, place: Place) -> Result<Filled, FillError> {
         let mut stop = self.fills.stop.clone();
-        let _slot = tokio::select! {
+        let metrics = &self.fills.blobs.metrics;
+        let turns = async {
+            let turn = place.turn(metrics).await;
+            (turn, self.fills.slots.acquire().await)
+        };
+        let (_turn, _slot) = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return Err(FillError::Stopped),
-            slot = self.fills.slots.acquire() => slot.map_err(|_| FillError::Stopped)?,
+            (turn, slot) = turns => (turn, slot.map_err(|_| FillError::Stopped)?),
         };
-        self.fills.blobs.metrics.fill_started();
+        metrics.fill_started();
         let (pieces, queue) = mpsc::channel(QUEUE_LENGTH);
         let (opened, resumed) = oneshot::channel();
         let writer = Writer {
@@ -116,5 +122,5 @@ const fn outcome_of(result: &Result<Filled, FillError>) -> &'static str {
 }
 
 /// Pieces between the source and the writer. A piece is what the source hands over at once; an
-/// HTTP client's is at most about 400 KiB, so a fill holds less than 2 MiB.
-const QUEUE_LENGTH: usize = 4;
+/// HTTP/1.1 client's is at most 64 KiB, so a fill holds 1 MiB.
+const QUEUE_LENGTH: usize = 16;

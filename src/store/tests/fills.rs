@@ -173,6 +173,10 @@ async fn g8_a_wrong_length_is_refused_at_once() {
 struct Refusing;
 
 impl FillSource for Refusing {
+    fn origin(&self) -> &str {
+        "registry.test"
+    }
+
     fn open(&self, _: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         let error = SourceError::new(SourceErrorKind::NotFound, "there is no such content");
         std::future::ready(Err(error)).boxed()

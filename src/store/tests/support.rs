@@ -1,6 +1,7 @@
 //! A data directory with a clock that stands still, and sources that do what a test says.
 
 use std::{
+    num::NonZeroUsize,
     os::unix::fs::FileExt,
     path::Path,
     sync::{
@@ -63,6 +64,7 @@ impl Scene {
             root: self.root().to_owned(),
             max_size: self.max_size,
             scrub_every: self.scrub_every,
+            fills_per_origin: NonZeroUsize::MIN.saturating_add(63),
         }
     }
 
@@ -182,6 +184,10 @@ impl Scripted {
 }
 
 impl FillSource for Scripted {
+    fn origin(&self) -> &str {
+        "registry.test"
+    }
+
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         self.asked.lock().expect("not poisoned").push(from);
         let from = if self.ignores_from { 0 } else { from };
@@ -224,6 +230,10 @@ impl Fed {
 }
 
 impl FillSource for Fed {
+    fn origin(&self) -> &str {
+        "registry.test"
+    }
+
     fn open(&self, from: u64) -> BoxFuture<'static, Result<FillStream, SourceError>> {
         self.opened.fetch_add(1, Ordering::SeqCst);
         let pieces = self.pieces.lock().expect("not poisoned").take().expect("opened once");

@@ -25,6 +25,9 @@ struct Case {
     signature: Vec<u8>,
 }
 
+/// Index and time of an entry; nothing where the root does not know its log.
+type Vouched = Option<(u64, Option<SystemTime>)>;
+
 impl Case {
     fn all() -> Vec<Self> {
         let Some(folder) = vectors::folder("sigstore-conformance") else { return Vec::new() };
@@ -69,8 +72,8 @@ impl Case {
         Some(Certificate::from_der(&der).unwrap_or_else(|error| panic!("{}: {error}", self.name)))
     }
 
-    /// Index and time that the logs vouch for, or why one does not.
-    fn logged(&self) -> Result<Vec<Option<(u64, Option<SystemTime>)>>, String> {
+    /// What the logs vouch for, or why one does not.
+    fn logged(&self) -> Result<Vec<Vouched>, String> {
         let entries = &self.bundle["verificationMaterial"]["tlogEntries"];
         let entries = entries.as_array().cloned().unwrap_or_default();
         let signed = Signed {

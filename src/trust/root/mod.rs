@@ -105,11 +105,6 @@ impl TrustedRoot {
         &self.transparency_logs_of_certificates
     }
 
-    /// Who certifies signers.
-    pub(in crate::trust) fn certificate_authorities(&self) -> &[Authority] {
-        &self.certificate_authorities
-    }
-
     /// Who says when something was signed.
     pub(in crate::trust) fn timestamp_authorities(&self) -> &[Authority] {
         &self.timestamp_authorities

@@ -192,7 +192,8 @@ fn g30_refuses_what_is_not_signed_as_a_timestamp() {
     let clock = Clock::new();
     let critical = sequence(&[oid(&[0x2a, 3]), vec![1, 1, 0xff], octets(&[])]);
     let twice = attribute(CONTENT_TYPE, &oid(TIMESTAMP_INFO));
-    let changes: [(&str, &dyn Fn(&mut Recipe)); 16] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Recipe));
+    let changes: [Change<'_>; 16] = [
         ("not granted", &|recipe| recipe.status = 2),
         ("version 2", &|recipe| recipe.version = 2),
         ("another signature", &|recipe| recipe.imprint = Hash::Sha256.of(b"another")),

@@ -137,7 +137,7 @@ fn one_changed_byte_is_no_signature() {
     let mut changed = envelope.clone();
     changed["payload"] = signer.jws(&payload(b"[]"), &protected())["payload"].clone();
     assert!(jws(&changed).unwrap_err().contains("does not verify"));
-    let mut changed = envelope.clone();
+    let mut changed = envelope;
     let other = Signer::new(Plan::default());
     changed["header"]["x5c"] = other.jws(&payload(MANIFEST), &protected())["header"]["x5c"].clone();
     assert!(jws(&changed).unwrap_err().contains("does not verify"));
