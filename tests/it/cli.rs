@@ -190,11 +190,11 @@ async fn g50_what_is_wrong_with_a_policy_is_an_error_at_load() {
             "digest",
         ),
         (
-            "attestation, not yet",
+            "a condition that cannot be read",
             rule(
-                "require = { attestation = { type = \"https://slsa.dev/provenance/v1\", by = \"release\" } }",
+                "require = { attestation = { type = \"slsaprovenance1\", by = \"release\", where = \"predicate.\" } }",
             ),
-            "not supported yet",
+            "where",
         ),
         ("not TOML", "[[rule".to_owned(), "policy.toml"),
     ] {
