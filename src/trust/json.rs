@@ -32,6 +32,10 @@ impl Json {
     /// # Errors
     /// When they are not exactly one document of a bounded depth.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        // Each value after the first follows a comma or opens a level, so commas bound what is held.
+        if bytes.iter().filter(|byte| **byte == b',').count() > MAX_VALUES {
+            return Err(Malformed(format!("it has more than {MAX_VALUES} values")));
+        }
         let text = std::str::from_utf8(bytes).map_err(|_| Malformed("it is not UTF-8".into()))?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let document = Level(MAX_DEPTH)
@@ -184,6 +188,8 @@ pub(super) struct Malformed(pub(super) String);
 
 /// Objects and lists inside each other. Real documents use five; serde_json would allow 128.
 const MAX_DEPTH: usize = 32;
+/// Values of a document: a few times what a large bill of materials has. Each takes tens of bytes.
+const MAX_VALUES: usize = 1 << 20;
 /// Members of an object whose values are not kept.
 const MAX_MEMBERS: usize = 16;
 
@@ -297,6 +303,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn g36_a_document_of_countless_values_is_not_read() {
+        let values = |count: usize| format!("[{}]", vec!["1"; count].join(","));
+        assert!(Json::parse(values(1000).as_bytes()).is_ok());
+        let error = Json::parse(values(MAX_VALUES + 2).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("more than 1048576 values"), "{error}");
+    }
 
     #[test]
     fn g14_refuses_documents_with_two_meanings() {

@@ -24,6 +24,7 @@ use crate::{
     },
     config::{Config, Variables},
     environment::Environment,
+    reload::PolicySource,
     timestamp::Timestamp,
     trust::Policy,
 };
@@ -80,8 +81,10 @@ impl Report {
 
 /// The policy of now, which the records are held against; none where none is named.
 fn policy(config: &Config, environment: &Environment) -> Result<Option<Policy>, CliError> {
-    let Some(path) = &config.policy else { return Ok(None) };
-    match Policy::load(path, &config.table, environment.clock.now()) {
+    if config.policy.is_none() {
+        return Ok(None);
+    }
+    match PolicySource::of(config).load(&config.table, environment.clock.now()) {
         Ok((policy, _)) => Ok(Some(policy)),
         Err(problems) => Err(CliError::Config(problems.into_iter().map(Into::into).collect())),
     }

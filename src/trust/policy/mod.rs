@@ -252,9 +252,16 @@ impl Policy {
     /// What it rests on that ends within [`SOON`] of `now`, the first end first.
     #[must_use]
     pub fn endings(&self, now: SystemTime) -> Vec<Ending> {
+        let mut endings = self.all_endings();
+        endings.retain(|ending| now < ending.at && ending.at <= now + SOON);
+        endings
+    }
+
+    /// Everything it rests on that ends or has ended, the first end first.
+    #[must_use]
+    pub fn all_endings(&self) -> Vec<Ending> {
         let all = self.authorities().iter().flat_map(Authority::endings);
-        let soon = all.filter(|(_, at)| now < *at && *at <= now + SOON);
-        let mut endings: Vec<_> = soon.map(|(what, at)| Ending { at, what }).collect();
+        let mut endings: Vec<_> = all.map(|(what, at)| Ending { at, what }).collect();
         endings.sort();
         endings.dedup();
         endings

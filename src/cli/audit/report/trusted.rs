@@ -65,16 +65,11 @@ fn is_of(authority: &Authority, signer: &str) -> bool {
 
 /// What ends within [`SOON`] after `now`, or has ended, the first first.
 pub(super) fn expiring(policy: &Policy, now: SystemTime) -> Vec<Expiring> {
-    let keys = policy.authorities().iter().flat_map(|authority| {
-        authority.keys().iter().filter_map(|key| {
-            let what = format!("key `{}` of `{}`", key.file.display(), authority.name);
-            Some((what, key.window.until?))
-        })
-    });
+    let trusted = policy.all_endings().into_iter().map(|ending| (ending.what, ending.at));
     let exceptions = policy.exceptions().iter().map(|exception| {
         (format!("exception for {}: {}", exception.digest, exception.reason), exception.until)
     });
-    let mut expiring: Vec<_> = keys
+    let mut expiring: Vec<_> = trusted
         .chain(exceptions)
         .filter(|(_, until)| until.duration_since(now).unwrap_or_default() < SOON)
         .map(|(what, until)| Expiring { what, until: Timestamp(until), ended: until <= now })
