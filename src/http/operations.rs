@@ -59,7 +59,7 @@ impl ImportWanted {
         Ok(wanted)
     }
 
-    /// The query that [`parse`](Self::parse) reads.
+    /// The query that `parse` reads.
     #[must_use]
     pub fn to_query(&self) -> String {
         let mut query = format!("keep_denied={}", self.keep_denied);

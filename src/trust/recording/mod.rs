@@ -1,6 +1,6 @@
 //! Evidence as it was found once, to be judged again without any network.
 //!
-//! A [`Recorder`] stands between a search and its source and keeps every answer. The [`Recording`]
+//! A `Recorder` stands between a search and its source and keeps every answer. The [`Recording`]
 //! that comes of it answers the same questions in the same way, so what is judged by it goes through
 //! the same code as a pull: an unlisted signature stays unlisted, a place that could not be looked at
 //! stays one that could not be looked at. A question that was never asked has no answer: a policy
