@@ -145,7 +145,7 @@ impl Workbench {
                 "[[rule]]\nmatch = '{UPSTREAM_NAME}/team-{number}/**'\nrequire = 'bench'"
             )?;
         }
-        let path = self.policy.with_file_name("many-rules.toml");
+        let path = self.policy.with_file_name("policy-of-many-rules.toml");
         fs::write(&path, text)?;
         Ok(path)
     }

@@ -6,6 +6,7 @@
 mod admin;
 mod airgap;
 mod arrows;
+mod attacks;
 mod attestations;
 mod audit;
 mod cli;
