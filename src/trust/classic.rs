@@ -54,11 +54,38 @@ impl WireFormat for Classic {
     }
 
     fn parse(&self, raw: &RawSignature) -> Result<Parsed, Fault> {
-        let annotation = |name: &str| raw.annotations.get(name).map(String::as_str);
-        let signature = read_signature(annotation(SIGNATURE))?;
+        let signature = read_signature(raw.annotations.get(SIGNATURE).map(String::as_str))?;
         let signed = Signed { signature: &signature, message: &raw.payload, payload: None };
+        let Beside { entries, timestamps, signer } = Beside::read(raw, &signed)?;
+        Ok(Parsed {
+            message: raw.payload.clone(),
+            stamped: signature.clone().into(),
+            signature,
+            signer,
+            entries,
+            timestamps,
+            predicate_type: None,
+            claim: read_claim,
+        })
+    }
+}
+
+/// What annotations say beside the signature, of signatures and of attestations alike.
+pub(super) struct Beside {
+    pub(super) entries: Vec<LogEntry>,
+    pub(super) timestamps: Vec<Vec<u8>>,
+    pub(super) signer: SignedBy,
+}
+
+impl Beside {
+    /// Reads the annotations of `raw`, which go with `signed`.
+    ///
+    /// # Errors
+    /// When one of them is malformed, or the log entry is about something else.
+    pub(super) fn read(raw: &RawSignature, signed: &Signed<'_>) -> Result<Self, Fault> {
+        let annotation = |name: &str| raw.annotations.get(name).map(String::as_str);
         let entry = annotation(LOG_ENTRY)
-            .map(|text| LogEntry::parse(text, &signed))
+            .map(|text| LogEntry::parse(text, signed))
             .transpose()
             .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
         let timestamp = annotation(TIMESTAMP)
@@ -68,16 +95,8 @@ impl WireFormat for Classic {
         let signer = read_signer(annotation(CERTIFICATE), annotation(CHAIN)).map_err(|error| {
             Fault::invalid(format!("comes with a malformed certificate: {error}"))
         })?;
-        Ok(Parsed {
-            message: raw.payload.clone(),
-            stamped: signature.clone().into(),
-            signature,
-            signer,
-            entries: entry.into_iter().collect(),
-            timestamps: timestamp.into_iter().collect(),
-            predicate_type: None,
-            claim: read_claim,
-        })
+        let (entries, timestamps) = (entry.into_iter().collect(), timestamp.into_iter().collect());
+        Ok(Self { entries, timestamps, signer })
     }
 }
 
@@ -94,10 +113,7 @@ fn read_signature(annotation: Option<&str>) -> Result<Vec<u8>, Fault> {
 
 /// What comes above the certificate only ever leads to an authority of one's own, which may be its end:
 /// cosign writes the root too.
-pub(super) fn read_signer(
-    certificate: Option<&str>,
-    chain: Option<&str>,
-) -> Result<SignedBy, Malformed> {
+fn read_signer(certificate: Option<&str>, chain: Option<&str>) -> Result<SignedBy, Malformed> {
     let Some(certificate) = certificate else { return Ok(SignedBy::Key) };
     let leaf = Certificate::from_pem(certificate.as_bytes())?;
     let blocks = match chain {
@@ -113,7 +129,7 @@ pub(super) fn read_signer(
     Ok(SignedBy::Certificate(Box::new(Chain { leaf, intermediates })))
 }
 
-pub(super) fn read_timestamp(annotation: &str) -> Result<Vec<u8>, Malformed> {
+fn read_timestamp(annotation: &str) -> Result<Vec<u8>, Malformed> {
     if annotation.len() > MAX_TIMESTAMP {
         return Err(Malformed("it is larger than 64 KiB".to_owned()));
     }
@@ -130,13 +146,13 @@ fn read_claim(message: &[u8]) -> Result<Claim, Malformed> {
 /// The annotation that holds the signature in base64.
 pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The annotation that holds a keyless signer's certificate.
-pub(super) const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 /// The annotation that holds the certificates above it.
-pub(super) const CHAIN: &str = "dev.sigstore.cosign/chain";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
 /// The annotation that holds Rekor's promise.
-pub(super) const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
+const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
 /// The annotation that holds an RFC 3161 timestamp.
-pub(super) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 /// Characters of a signature in base64. RSA with 8192 bits has 1,368.
 const MAX_SIGNATURE: usize = 8 << 10;
 /// Characters of a chain.

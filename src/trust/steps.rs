@@ -362,6 +362,21 @@ pub(super) fn shortened(text: &str) -> String {
     if text.chars().count() > MOST { format!("{short}...") } else { short }
 }
 
+/// The voices among those that might speak.
+///
+/// # Errors
+/// When there is none: the fault that came closest to counting.
+fn heard<'p>(asked: Vec<Result<Voice<'p>, Fault>>) -> Result<Vec<Voice<'p>>, Fault> {
+    let (mut voices, mut faults) = (Vec::new(), Vec::new());
+    for answer in asked {
+        match answer {
+            Ok(voice) => voices.push(voice),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if voices.is_empty() { Err(closest(faults)) } else { Ok(voices) }
+}
+
 /// The one of `faults` that came closest to counting.
 fn closest(faults: Vec<Fault>) -> Fault {
     let closest = faults.into_iter().min_by_key(|fault| distance(fault.reason));

@@ -14,11 +14,11 @@ use crate::{
     oci::{media_type::DSSE_ENVELOPE, reference::CosignSuffix},
     trust::{
         Format,
-        classic::{CERTIFICATE, CHAIN, LOG_ENTRY, TIMESTAMP, read_signer, read_timestamp},
+        classic::Beside,
         evidence::RawSignature,
         format::{Limits, WireFormat},
         json::Json,
-        log::{LogEntry, Signed},
+        log::Signed,
         steps::{Fault, Parsed},
     },
 };
@@ -64,31 +64,21 @@ impl WireFormat for Attached {
         let Some(kind) = envelope.attests()? else {
             return Err(Fault::invalid("is a signature where attestations are kept"));
         };
-        let annotation = |name: &str| raw.annotations.get(name).map(String::as_str);
         let message = envelope.message();
         let signed = Signed {
             signature: &envelope.signature,
             message: &message,
             payload: Some(&envelope.payload),
         };
-        let entry = annotation(LOG_ENTRY).map(|text| LogEntry::parse(text, &signed)).transpose();
-        let entry = entry
-            .map_err(|error| Fault::invalid(format!("comes with a wrong log entry: {error}")))?;
-        let timestamp = annotation(TIMESTAMP)
-            .map(read_timestamp)
-            .transpose()
-            .map_err(|error| Fault::invalid(format!("comes with a wrong timestamp: {error}")))?;
-        let signer = read_signer(annotation(CERTIFICATE), annotation(CHAIN)).map_err(|error| {
-            Fault::invalid(format!("comes with a malformed certificate: {error}"))
-        })?;
+        let Beside { entries, timestamps, signer } = Beside::read(raw, &signed)?;
         Ok(Parsed {
             message: message.into(),
             // There is no signature beside the envelope to be stamped, so the envelope is.
             stamped: raw.payload.clone(),
             signature: envelope.signature,
             signer,
-            entries: entry.into_iter().collect(),
-            timestamps: timestamp.into_iter().collect(),
+            entries,
+            timestamps,
             predicate_type: Some(kind),
             claim: claim_of(true),
         })

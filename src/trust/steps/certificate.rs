@@ -9,7 +9,7 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use super::{
-    Fault, Parsed, closest,
+    Fault, Parsed, heard,
     witness::{Testimony, Witnesses},
 };
 use crate::trust::{
@@ -208,21 +208,16 @@ impl<'p> Holder<'p> {
         let mut material = parsed.material(key);
         material.insert(Material::Identity(self.names.to_string()));
         let mut testimony = Testimony::of(parsed);
-        let (mut voices, mut faults) = (Vec::new(), Vec::new());
+        let mut voices = Vec::new();
         for one in &self.asked {
             let speaks = testimony.under(one.keyless.trust_root()).and_then(|witnesses| {
                 let until = one.at(chain, witnesses, now)?;
                 material.extend(witnesses.material());
                 Ok(Voice { authority: one.authority, until })
             });
-            match speaks {
-                Ok(voice) => voices.push(voice),
-                Err(fault) => faults.push(fault),
-            }
+            voices.push(speaks);
         }
-        if voices.is_empty() {
-            return Err(closest(faults));
-        }
+        let voices = heard(voices)?;
         Ok((Signer { name: self.name(), key, material }, voices))
     }
 }

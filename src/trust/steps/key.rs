@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use super::{
-    Fault, Parsed, closest,
+    Fault, Parsed, heard,
     witness::{Testimony, Witnesses},
 };
 use crate::trust::{
@@ -65,7 +65,7 @@ impl<'p> KeyCandidate<'p> {
         let key = *self.key.key.fingerprint();
         let mut material = parsed.material(key);
         let mut testimony = Testimony::of(parsed);
-        let (mut voices, mut faults) = (Vec::new(), Vec::new());
+        let mut voices = Vec::new();
         for (authority, window) in &self.speaks_for {
             let Kind::Keys(keys) = &authority.kind else { continue };
             let speaks = testimony.under(keys.trust_root.as_ref()).and_then(|witnesses| {
@@ -74,14 +74,9 @@ impl<'p> KeyCandidate<'p> {
                 material.extend(witnesses.material());
                 Ok(Voice { authority, until: window.until })
             });
-            match speaks {
-                Ok(voice) => voices.push(voice),
-                Err(fault) => faults.push(fault),
-            }
+            voices.push(speaks);
         }
-        if voices.is_empty() {
-            return Err(closest(faults));
-        }
+        let voices = heard(voices)?;
         Ok((Signer { name: self.name(), key, material }, voices))
     }
 }
