@@ -80,8 +80,7 @@ impl App {
             Rechecking(Box::pin(work))
         });
         let operations = Arc::new(Desk { mirror: mirror.clone(), store: kept.store.clone(), log });
-        let desk =
-            Admin::new(metrics.clone(), keeper.clone(), operations).with_verdicts(mirror.clone());
+        let desk = Admin::new(metrics.clone(), keeper.clone(), operations);
         let doors = Doors::new(mirror, environment, metrics);
         Ok(Self { clients, admin, doors, desk, keeper, rechecking, refresher, kept })
     }

@@ -13,7 +13,7 @@ use crate::{
     mirror::{Client, Context, Mirror, PullError, Rechecked},
     oci::{Digest, ImageName},
     timestamp::Timestamp,
-    trust::Outcome,
+    trust::{Outcome, Pattern},
 };
 
 /// What a recheck of many found; `docs/json.md` describes it.
@@ -54,7 +54,8 @@ pub struct Puller {
     pub last: Timestamp,
 }
 
-/// Rechecks what `wanted` picks of all that `mirror` keeps, with `pause` after each; `log` is the
+/// Rechecks what `mirror` keeps in repositories that match `pattern`, all of it where there is none,
+/// with `pause` after each; `log` is the
 /// folder of its audit log. `told` hears of each that is done: how many are, of how many.
 ///
 /// # Errors
@@ -66,12 +67,12 @@ pub struct Puller {
 pub async fn run(
     mirror: &Mirror,
     log: &Path,
-    wanted: impl Fn(&ImageName) -> bool,
+    pattern: Option<&Pattern>,
     pause: Duration,
     mut told: impl FnMut(usize, usize),
 ) -> Result<Report, String> {
     let mut kept = mirror.kept_manifests().await.map_err(|error| error.to_string())?;
-    kept.retain(|(image, _)| wanted(image));
+    kept.retain(|(image, _)| pattern.is_none_or(|pattern| pattern.matches(image)));
     let mut report = Report::default();
     for (number, (image, digest)) in kept.iter().enumerate() {
         let found = mirror.recheck(&context(), image, digest).await;
@@ -95,7 +96,7 @@ pub async fn on_schedule(
     loop {
         tokio::time::sleep(every).await;
         let started = environment.clock.instant();
-        match run(&mirror, &log, |_| true, GENTLE, |_, _| {}).await {
+        match run(&mirror, &log, None, GENTLE, |_, _| {}).await {
             Ok(report) => {
                 for change in &report.changes {
                     tracing::warn!(

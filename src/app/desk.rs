@@ -8,7 +8,6 @@ use crate::{
     archive::{self, Import, Item, Reading},
     http::{Answer, ImportWanted, Operations},
     mirror::{Client, Context, Denied, Mirror, Watch},
-    oci::ImageName,
     recheck,
     store::Store,
     trust::Pattern,
@@ -35,6 +34,10 @@ impl Operations for Desk {
         .boxed()
     }
 
+    fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
     fn recheck(&self, pattern: String) -> Answer {
         let (mirror, log) = (self.mirror.clone(), self.log.clone());
         async move {
@@ -44,9 +47,8 @@ impl Operations for Desk {
                     Some(Pattern::parse(text, mirror.table()).map_err(|error| error.to_string())?)
                 }
             };
-            let wanted =
-                |image: &ImageName| pattern.as_ref().is_none_or(|found| found.matches(image));
-            let report = recheck::run(&mirror, &log, wanted, recheck::GENTLE, |_, _| {}).await?;
+            let pattern = pattern.as_ref();
+            let report = recheck::run(&mirror, &log, pattern, recheck::GENTLE, |_, _| {}).await?;
             serde_json::to_string(&report).map_err(|error| error.to_string())
         }
         .boxed()

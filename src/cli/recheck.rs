@@ -11,16 +11,13 @@ use super::{
     failure::{CliError, Exit},
     output::{Output, Visible},
     remote::Remote,
-    shared::Shared,
+    shared::{self, Shared},
 };
 use crate::{
-    app::{self, StartError},
     audit,
     config::{Config, Variables},
     environment::Environment,
-    oci::ImageName,
     recheck,
-    store::StoreError,
     trust::Pattern,
 };
 
@@ -63,9 +60,8 @@ impl Recheck {
         let report = match &self.server {
             Some(url) => self.ask(url).await?,
             None => {
-                let loaded = self.shared.load(variables, output)?;
-                self.shared.start_quiet_log(&loaded.config, output);
-                self.here(&loaded.config, environment, output).await?
+                let config = self.shared.start(variables, output)?;
+                self.here(&config, environment, output).await?
             }
         };
         if self.json {
@@ -105,21 +101,15 @@ impl Recheck {
     ) -> Result<Value, CliError> {
         let pattern = self.matching.as_deref().map(|text| Pattern::parse(text, &config.table));
         let pattern = pattern.transpose().map_err(|error| CliError::Usage(error.to_string()))?;
-        let (mirror, kept) = app::mirror(config, environment).map_err(|error| match error {
-            StartError::Store(StoreError::Locked { path }) => CliError::Failed(format!(
-                "a mirror is running on `{}`: have it done by that with `--server http://ADMIN`, or stop it first",
-                path.display()
-            )),
-            error => error.into(),
-        })?;
+        let instead = "have it done by that with `--server http://ADMIN`";
+        let (mirror, kept) = shared::open_mirror(config, environment, instead)?;
         let bar = output.progress(usize::MAX);
-        let wanted = |image: &ImageName| pattern.as_ref().is_none_or(|found| found.matches(image));
         let told = |done: usize, all: usize| {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
         };
         let log = config.data.join(audit::FOLDER);
-        let report = recheck::run(&mirror, &log, wanted, Duration::ZERO, told).await;
+        let report = recheck::run(&mirror, &log, pattern.as_ref(), Duration::ZERO, told).await;
         bar.finish_and_clear();
         drop(mirror);
         kept.close().await;

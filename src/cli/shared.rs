@@ -6,7 +6,11 @@ use clap::Args;
 
 use super::{failure::CliError, output::Output};
 use crate::{
+    app::{self, Kept, StartError},
     config::{self, Config, ConfigRequest, Loaded, Overrides, Variables},
+    environment::Environment,
+    mirror::Mirror,
+    store::StoreError,
     telemetry::log::{self, LogFilter},
 };
 
@@ -51,8 +55,22 @@ impl Shared {
         Ok(loaded)
     }
 
-    /// Starts the log of a command that answers and ends: what goes wrong, unless `--log` wants more.
-    pub(super) fn start_quiet_log(&self, config: &Config, output: &Output) {
+    /// Loads the configuration for a command that answers and ends, and starts its log.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(super) fn start(
+        &self,
+        variables: Variables,
+        output: &mut Output,
+    ) -> Result<Config, CliError> {
+        let config = self.load(variables, output)?.config;
+        self.start_quiet_log(&config, output);
+        Ok(config)
+    }
+
+    /// What goes wrong is logged, unless `--log` wants more.
+    fn start_quiet_log(&self, config: &Config, output: &Output) {
         let mut settings = config.log.clone();
         if self.log.is_none() {
             settings.filter = LogFilter::warnings();
@@ -82,6 +100,25 @@ impl Shared {
             variables,
         }
     }
+}
+
+/// The mirror on the data directory of `config`, without doors. Where one runs there already, the error
+/// says what to do `instead`.
+///
+/// # Errors
+/// When a mirror runs there, or something cannot be opened.
+pub(super) fn open_mirror(
+    config: &Config,
+    environment: &Environment,
+    instead: &str,
+) -> Result<(Mirror, Kept), CliError> {
+    app::mirror(config, environment).map_err(|error| match error {
+        StartError::Store(StoreError::Locked { path }) => CliError::Failed(format!(
+            "a mirror is running on `{}`: {instead}, or stop it first",
+            path.display()
+        )),
+        error => error.into(),
+    })
 }
 
 fn name_and_url(text: &str) -> Result<(String, String), String> {

@@ -66,8 +66,7 @@ impl Sign {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let config = self.shared.load(variables.clone(), output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let config = self.shared.start(variables.clone(), output)?;
         let image = name_of(&self.image, &config)?;
         let home = match &self.signatures_in {
             Some(elsewhere) => name_of(elsewhere, &config)?,

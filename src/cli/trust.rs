@@ -76,8 +76,7 @@ impl Trust {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let config = self.shared.load(variables, output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let config = self.shared.start(variables, output)?;
         match &self.command {
             Command::Show { json } => show(&config, environment, *json, output),
             Command::Refresh { roots } => {

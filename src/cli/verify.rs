@@ -171,9 +171,8 @@ impl Verify {
             let judge = RemoteJudge::connect(url, job.as_ref()).await?;
             return self.run(&judge, output).await;
         }
-        let loaded = self.shared.load(variables, output)?;
-        self.shared.start_quiet_log(&loaded.config, output);
-        let judge = MirrorJudge::new(loaded.config, environment)?;
+        let config = self.shared.start(variables, output)?;
+        let judge = MirrorJudge::new(config, environment)?;
         let exit = self.run_here(&judge, output).await;
         judge.close().await;
         exit

@@ -17,7 +17,7 @@ use super::{
     service::{Arrival, Service},
     verify,
 };
-use crate::{mirror::Mirror, telemetry::Metrics};
+use crate::telemetry::Metrics;
 
 /// Whether the mirror can do its work, for `/readyz`.
 pub trait Readiness: Send + Sync + fmt::Debug {
@@ -34,29 +34,30 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     readiness: Arc<dyn Readiness>,
     operations: Arc<dyn Operations>,
-    mirror: Option<Mirror>,
 }
 
 impl Admin {
-    /// Shows `metrics` and what `readiness` says and has `operations` done.
+    /// Shows `metrics` and what `readiness` says, and has `operations` done.
     #[must_use]
     pub fn new(
         metrics: Arc<Metrics>,
         readiness: Arc<dyn Readiness>,
         operations: Arc<dyn Operations>,
     ) -> Self {
-        Self { metrics, readiness, operations, mirror: None }
-    }
-
-    /// Has `mirror` judge one image now, for who asks by `POST /v1/verify`.
-    #[must_use]
-    pub fn with_verdicts(self, mirror: Mirror) -> Self {
-        Self { mirror: Some(mirror), ..self }
+        Self { metrics, readiness, operations }
     }
 
     /// What comes of an operation; `None` for what is none.
-    async fn operate(&self, request: Request<Incoming>) -> Option<Response<Body>> {
+    async fn operate(
+        &self,
+        request: Request<Incoming>,
+        arrival: &Arrival,
+    ) -> Option<Response<Body>> {
         let done = match (request.method(), request.uri().path()) {
+            (&Method::POST, "/v1/verify") => {
+                let mirror = self.operations.mirror();
+                return Some(verify::answer(mirror, request.uri().query(), arrival).await);
+            }
             (&Method::GET, "/v1/images") => self.operations.list().await,
             (&Method::POST, "/v1/recheck") => {
                 let is_json = request
@@ -124,14 +125,9 @@ impl Admin {
 impl Service for Admin {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Body> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = match &self.mirror {
-            Some(mirror) if method == Method::POST && path == VERIFY => {
-                verify::answer(mirror, request.uri().query(), &arrival).await
-            }
-            _ => match self.operate(request).await {
-                Some(response) => response,
-                None => self.page(&method, &path),
-            },
+        let response = match self.operate(request, &arrival).await {
+            Some(response) => response,
+            None => self.page(&method, &path),
         };
         tracing::debug!(
             request_id = arrival.request_id.as_str(),
@@ -145,7 +141,7 @@ impl Service for Admin {
     }
 }
 
-fn page(
+pub(super) fn page(
     status: StatusCode,
     content_type: HeaderValue,
     content: impl Into<Bytes>,
@@ -164,7 +160,6 @@ fn page(
 
 /// The media type of a tar file, which no standard has.
 const TAR: &str = "application/x-tar";
-const VERIFY: &str = "/v1/verify";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// The format that prometheus-client writes: OpenMetrics 1.0, which Prometheus reads.
 const OPEN_METRICS: HeaderValue =
@@ -173,9 +168,12 @@ const OPEN_METRICS: HeaderValue =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{
-        operations::Answer,
-        testing::{content, header},
+    use crate::{
+        http::{
+            operations::Answer,
+            testing::{content, header},
+        },
+        mirror::Mirror,
     };
 
     #[derive(Debug)]
@@ -198,6 +196,10 @@ mod tests {
     impl Operations for Untouched {
         fn import(&self, _: Box<dyn std::io::Read + Send>, _: ImportWanted) -> Answer {
             panic!("nothing is imported by looking")
+        }
+
+        fn mirror(&self) -> &Mirror {
+            panic!("nothing is judged by looking")
         }
 
         fn list(&self) -> Answer {

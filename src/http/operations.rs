@@ -1,7 +1,8 @@
 //! What an operator can have done on a running mirror, beside looking at it.
 //!
 //! `POST /v1/import` takes an archive as a tar stream and answers with a line of JSON for each image;
-//! `GET /v1/images` lists what is here; `POST /v1/recheck` judges it again. Both are for the machine's own operator: the listener is on
+//! `GET /v1/images` lists what is here; `POST /v1/recheck` judges it again, and `POST /v1/verify` one
+//! image ([`verify`](super::verify)). All are for the machine's own operator: the listener is on
 //! loopback, and the media type of an archive is one that a page in a browser may not send across
 //! origins without asking first, which is refused here (Fetch standard, "CORS-safelisted
 //! request-header").
@@ -14,10 +15,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
+use crate::mirror::Mirror;
+
 /// Work on a running mirror.
 pub trait Operations: Send + Sync + fmt::Debug {
     /// Takes in the archive that `reader` yields, and says what became of each image: lines of JSON.
     fn import(&self, reader: Box<dyn Read + Send>, wanted: ImportWanted) -> Answer;
+
+    /// The mirror on which it is done.
+    fn mirror(&self) -> &Mirror;
 
     /// Lists what is here: JSON.
     fn list(&self) -> Answer;

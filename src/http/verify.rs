@@ -5,11 +5,10 @@
 //! its end. The answer is the verdict, as `GET` on a decision would show it. Clients cannot ask this:
 //! each call costs the upstream several requests.
 
-use bytes::Bytes;
-use hyper::{Response, StatusCode, header, header::HeaderValue};
+use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{body::Body, headers, query, service::Arrival};
+use super::{admin::page, body::Body, headers, query, service::Arrival};
 use crate::{
     mirror::{Client, Context, Mirror},
     oci::{ImageName, Reference},
@@ -51,13 +50,5 @@ fn asked(mirror: &Mirror, parameters: Option<&str>) -> Result<(ImageName, Refere
 }
 
 fn response(status: StatusCode, content: &Value) -> Response<Body> {
-    let content = Bytes::from(format!("{content}\n"));
-    let length = content.len();
-    let mut response = Response::new(content.into());
-    *response.status_mut() = status;
-    let map = response.headers_mut();
-    map.insert(header::CONTENT_TYPE, headers::JSON);
-    map.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    map.insert(header::CACHE_CONTROL, headers::NO_STORE);
-    response
+    page(status, headers::JSON, format!("{content}\n"), false)
 }

@@ -75,8 +75,7 @@ impl Export {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let config = self.shared.load(variables.clone(), output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let config = self.shared.start(variables.clone(), output)?;
         self.check_output()?;
         let key = self.read_key(&variables)?;
         let since = self.read_base(&config).await?;

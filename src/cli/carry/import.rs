@@ -67,8 +67,7 @@ impl Import {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let config = self.shared.load(variables, output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let config = self.shared.start(variables, output)?;
         if let Some(server) = &self.server {
             return self.send(server, output);
         }

@@ -37,8 +37,7 @@ impl InventoryCommand {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let config = self.shared.load(variables, output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let config = self.shared.start(variables, output)?;
         let station = Station::open(&config, environment, "inventory")?;
         let made = made(&station, Timestamp(environment.clock.now())).await;
         station.close().await;

@@ -39,8 +39,7 @@ impl List {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let config = self.shared.load(variables, output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let config = self.shared.start(variables, output)?;
         let Images { images: holdings } = match &self.server {
             Some(server) => {
                 let answer = server.fetch("/v1/images")?;

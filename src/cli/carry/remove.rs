@@ -59,8 +59,7 @@ impl Remove {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let config = self.shared.load(variables, output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let config = self.shared.start(variables, output)?;
         let mut names = Vec::new();
         for argument in &self.images {
             let image = argument.image(&config.table);
@@ -92,8 +91,7 @@ impl Prune {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let config = self.shared.load(variables, output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let config = self.shared.start(variables, output)?;
         let station = Station::open(&config, environment, "prune")?;
         let removed = match station.mirror.holdings().await.map_err(failed) {
             Ok(holdings) => {

@@ -54,8 +54,7 @@ impl Seed {
         environment: &Environment,
         output: &mut Output,
     ) -> Result<Exit, CliError> {
-        let mut config = self.shared.load(variables, output)?.config;
-        self.shared.start_quiet_log(&config, output);
+        let mut config = self.shared.start(variables, output)?;
         let platforms = self.platform.clone().unwrap_or_default();
         let wanted = Wanted::read(&self.lists, &platforms, &config.table)?;
         let scratch = match self.dry_run {

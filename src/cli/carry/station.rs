@@ -3,13 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{
-    app::{self, Kept, StartError},
-    cli::CliError,
+    app::Kept,
+    cli::{CliError, shared},
     config::Config,
     environment::Environment,
     mirror::{Client, Context, Denied, Mirror, Order, Platforms},
     oci::Reference,
-    store::{Store, StoreError},
+    store::Store,
 };
 
 /// A mirror without doors, on its data directory.
@@ -30,13 +30,8 @@ impl Station {
         environment: &Environment,
         command: &str,
     ) -> Result<Self, CliError> {
-        let (mirror, kept) = app::mirror(config, environment).map_err(|error| match error {
-            StartError::Store(StoreError::Locked { path }) => CliError::Failed(format!(
-                "a mirror is running on `{}`: go through its admin listener with `--server ADDR`, or stop it first",
-                path.display()
-            )),
-            error => error.into(),
-        })?;
+        let instead = "go through its admin listener with `--server ADDR`";
+        let (mirror, kept) = shared::open_mirror(config, environment, instead)?;
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let client = Client { address, label: Some(command.to_owned()), job: None };
         let context = Context { request: command.to_owned(), client, content: false };
